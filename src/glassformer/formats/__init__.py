@@ -1,0 +1,1 @@
+"""Weight formats: bytes to named arrays and back; nothing here knows a model."""

@@ -1,0 +1,1 @@
+"""Compute kernels in the SIMD language, one operation per file."""

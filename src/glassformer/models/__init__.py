@@ -1,0 +1,1 @@
+"""Architectures, one per file; the file name is the `model_type` of config.json."""
