@@ -1,0 +1,45 @@
+"""A file's bytes as a memory map, so that only pages in use take memory; read whole where mapping is refused."""
+
+import mmap
+import stat
+from pathlib import Path
+
+MapOrBytes = mmap.mmap | bytes
+
+
+def map_file(path: Path) -> MapOrBytes:
+    """The content of a regular file, mapped read-only; as bytes where it is empty or cannot be mapped.
+
+    A mapped file must not be cut short while it is open: the system ends a process that reads past the new end.
+
+    Raises:
+        OSError: the file is missing, unreadable, or no regular file.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):  # asked before opening, which would wait for ever on a pipe
+        raise OSError("not a regular file")
+    with path.open("rb") as file:
+        try:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError):  # ValueError: empty file; OSError: a file system without mapping
+            return file.read()
+
+
+def drop_pages(buffer: MapOrBytes, begin: int, end: int) -> None:
+    """Give the memory behind bytes [begin, end) back to the system; a later read fetches it from the file again.
+
+    Does nothing where the system cannot do that (Windows) or the file is not mapped.
+    """
+    advice = getattr(mmap, "MADV_DONTNEED", None)
+    if advice is None or not isinstance(buffer, mmap.mmap) or end <= begin:
+        return
+    start = begin - begin % mmap.PAGESIZE
+    buffer.madvise(advice, start, min(end, len(buffer)) - start)
+
+
+def close_map(buffer: MapOrBytes) -> None:
+    """Unmap now, or when the last array over the map goes away."""
+    if isinstance(buffer, mmap.mmap):
+        try:
+            buffer.close()
+        except BufferError:
+            drop_pages(buffer, 0, len(buffer))
