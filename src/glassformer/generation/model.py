@@ -1,0 +1,231 @@
+"""A model as users meet it: text in, text out, with the numbers between at hand."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from glassformer.generation.asked import Asked, BadWord, Vocabulary, resolve
+from glassformer.generation.decode import Generation, steps
+from glassformer.generation.errors import NoTokenizerError, PromptError
+from glassformer.generation.network import Float32, Network
+from glassformer.generation.prompt import Ids, checked_ids
+from glassformer.generation.score import Score, score
+from glassformer.generation.special_ids import end_ids, start_id
+from glassformer.generation.stopping import check_fits
+from glassformer.generation.stream import TextStream
+from glassformer.generation.text import Detokenizer, PaddedDetokenizer, SilentDetokenizer
+from glassformer.models.config import GenerationConfig, GPT2Config
+from glassformer.tokenizer.tokenizer import Tokenizer
+
+VOCABULARY_FILES = ("vocab.json", "merges.txt", "tokenizer.json")
+
+
+def load(path: str | os.PathLike[str] | None = None, *, dtype: str = "auto", threads: int | None = None) -> "Model":
+    """Load a model.
+
+    Args:
+        path: a folder in Hugging Face form, the name of a model on the hub, or None for the story model of the package.
+        dtype: how weights are held: "auto" as they are stored, else "f32", "f16", "bf16".
+        threads: worker threads; None: as many as the process may use.
+
+    Raises:
+        GlassformerError: naming what is missing, malformed or unsupported.
+    """
+    # Imported here: a model made from a network of one's own needs neither the weight formats nor the compiler.
+    from glassformer.models.config import read_generation_config
+    from glassformer.models.load import load_network
+    from glassformer.models.locate import locate
+
+    folder = locate(path)
+    named = any((folder / name).is_file() for name in VOCABULARY_FILES)
+    tokenizer = Tokenizer.load(folder) if named else None
+    return Model(load_network(folder, dtype=dtype, threads=threads), tokenizer, read_generation_config(folder))
+
+
+class Model:
+    """A network with its vocabulary and its recommended way of sampling. `load` makes one.
+
+    Prompts are text, or token ids (a sequence or an integer array of one axis). A call changes nothing in the model.
+
+    Attributes:
+        network: the architecture with its weights.
+        config: its config.json.
+        tokenizer: None if the model's folder holds no vocabulary; prompts are then token ids.
+        recommended: its generation_config.json.
+    """
+
+    def __init__(self, network: Network[Any], tokenizer: Tokenizer | None, recommended: GenerationConfig) -> None:
+        self.network = network
+        self.config: GPT2Config = network.config
+        self.tokenizer = tokenizer
+        self.recommended = recommended
+
+    def ids(self, text_or_ids: str | Ids) -> list[int]:
+        """Token ids of a text, or the given ids once they are known to be tokens of the vocabulary.
+
+        Text that spells a special token is ordinary text here; to mean the token, give its id.
+
+        Raises:
+            NoTokenizerError: for text, if the model has no vocabulary.
+            PromptError: for anything that is neither text nor ids of this model.
+        """
+        ids = self.known_tokenizer.encode(text_or_ids) if isinstance(text_or_ids, str) else text_or_ids
+        return checked_ids(ids, self.config.vocab_size)
+
+    @property
+    def known_tokenizer(self) -> Tokenizer:
+        """The tokenizer.
+
+        Raises:
+            NoTokenizerError: if there is none.
+        """
+        if self.tokenizer is None:
+            files = "vocab.json with merges.txt, or tokenizer.json"
+            raise NoTokenizerError(f"this model has no vocabulary, so it knows no text; add {files}, or use token ids")
+        return self.tokenizer
+
+    def logits(self, text_or_ids: str | Ids) -> Float32:
+        """What the model expects after each token: float32 [tokens, vocab_size], unnormalised log-probabilities.
+
+        Raises:
+            PromptError: for an empty text, or ids that are not of this model.
+            ContextError: if the text exceeds the context window.
+        """
+        ids = self.ids(text_or_ids)
+        if not ids:
+            raise PromptError("the text is empty, and there are no logits without a token; give at least one")
+        check_fits(len(ids), self.config.n_positions, "the text")
+        return self.network.forward(np.asarray(ids, dtype=np.int32), self.network.new_cache(len(ids)), last_only=False)
+
+    def score(self, text_or_ids: str | Ids) -> Score:
+        """How probable the model finds a text: the log-probability of each token after the first, and the perplexity.
+
+        Raises:
+            PromptError: for fewer than two tokens, or ids that are not of this model.
+            ContextError: if the text exceeds the context window.
+        """
+        return score(self.network, self.ids(text_or_ids))
+
+    def generate(
+        self,
+        prompt: str | Ids,
+        *,
+        max_new_tokens: int | None = None,
+        max_length: int | None = None,
+        do_sample: bool | None = None,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        min_p: float | None = None,
+        typical_p: float | None = None,
+        repetition_penalty: float | None = None,
+        presence_penalty: float | None = None,
+        frequency_penalty: float | None = None,
+        logit_bias: Mapping[int, float] | None = None,
+        bad_words: Sequence[BadWord] | None = None,
+        seed: int | None = None,
+        stop: str | Sequence[str] | None = None,
+        stop_ids: Sequence[int] | None = None,
+        ignore_eos: bool = False,
+        logprobs: int = 0,
+    ) -> Generation:
+        """Continue a prompt. `glassformer.generation.asked.Asked` documents each parameter.
+
+        An empty prompt starts from the model's begin-of-text or end-of-text token. Without a vocabulary the prompt is
+        a list of ids and the text of the result is empty.
+
+        Raises:
+            OptionsError: naming every parameter that is out of range.
+            PromptError: for ids that are not of this model.
+            ContextError: if the prompt exceeds the context window, with both numbers.
+            LogitsError: if the network computes NaN, or every token is forbidden.
+        """
+        asked = Asked(
+            max_new_tokens=max_new_tokens,
+            max_length=max_length,
+            do_sample=do_sample,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            min_p=min_p,
+            typical_p=typical_p,
+            repetition_penalty=repetition_penalty,
+            presence_penalty=presence_penalty,
+            frequency_penalty=frequency_penalty,
+            logit_bias=logit_bias,
+            bad_words=bad_words,
+            seed=seed,
+            stop=stop,
+            stop_ids=stop_ids,
+            ignore_eos=ignore_eos,
+            logprobs=logprobs,
+        )
+        return self._start(prompt, asked).finish()
+
+    def stream(
+        self,
+        prompt: str | Ids,
+        *,
+        max_new_tokens: int | None = None,
+        max_length: int | None = None,
+        do_sample: bool | None = None,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        min_p: float | None = None,
+        typical_p: float | None = None,
+        repetition_penalty: float | None = None,
+        presence_penalty: float | None = None,
+        frequency_penalty: float | None = None,
+        logit_bias: Mapping[int, float] | None = None,
+        bad_words: Sequence[BadWord] | None = None,
+        seed: int | None = None,
+        stop: str | Sequence[str] | None = None,
+        stop_ids: Sequence[int] | None = None,
+        ignore_eos: bool = False,
+        logprobs: int = 0,
+    ) -> TextStream:
+        """The same as `generate`, while it is written: an iterator over pieces of text of whole characters.
+
+        Raises:
+            NoTokenizerError: if the model has no vocabulary, beside the errors of `generate`.
+        """
+        _ = self.known_tokenizer
+        asked = Asked(
+            max_new_tokens=max_new_tokens,
+            max_length=max_length,
+            do_sample=do_sample,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            min_p=min_p,
+            typical_p=typical_p,
+            repetition_penalty=repetition_penalty,
+            presence_penalty=presence_penalty,
+            frequency_penalty=frequency_penalty,
+            logit_bias=logit_bias,
+            bad_words=bad_words,
+            seed=seed,
+            stop=stop,
+            stop_ids=stop_ids,
+            ignore_eos=ignore_eos,
+            logprobs=logprobs,
+        )
+        return self._start(prompt, asked)
+
+    def _start(self, prompt: str | Ids, asked: Asked) -> TextStream:
+        ids = self.ids(prompt) or [start_id(self.config, self.recommended)]
+        ends = end_ids(self.config, self.recommended)
+        options = resolve(asked, self.recommended, Vocabulary(self.config.vocab_size, ends, self._encode))
+        if options.stop:
+            _ = self.known_tokenizer
+        seed = None if options.sampling.greedy else options.sampling.seed
+        return TextStream(steps(self.network, ids, options, self._detokenizer()), ids, seed)
+
+    def _encode(self, text: str) -> list[int]:
+        return self.known_tokenizer.encode(text)
+
+    def _detokenizer(self) -> Detokenizer:
+        return SilentDetokenizer() if self.tokenizer is None else PaddedDetokenizer(self.tokenizer.stream())

@@ -1,0 +1,38 @@
+"""What generation asks of a model: logits for the next token, and a cache that remembers the tokens before."""
+
+from typing import Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from glassformer.models.config import GPT2Config
+
+Float32 = npt.NDArray[np.float32]
+TokenIds = npt.NDArray[np.int32]
+CacheT = TypeVar("CacheT", bound="Cache")
+
+
+class Cache(Protocol):
+    """Keys and values of the tokens that the network has read so far."""
+
+    @property
+    def length(self) -> int:
+        """Tokens held."""
+
+    @property
+    def capacity(self) -> int:
+        """Tokens that fit."""
+
+
+class Network(Protocol[CacheT]):
+    """A causal language model."""
+
+    @property
+    def config(self) -> GPT2Config:
+        """Sizes and special ids of the model."""
+
+    def new_cache(self, capacity: int) -> CacheT:
+        """An empty cache for `capacity` tokens."""
+
+    def forward(self, ids: TokenIds, cache: CacheT, *, last_only: bool = True) -> Float32:
+        """Read ids [tokens] after what the cache holds; logits [1, vocab_size], or [tokens, vocab_size] for all."""
