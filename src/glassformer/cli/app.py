@@ -1,0 +1,92 @@
+"""The root command, its subcommands imported when they are asked for, and the run of one command line."""
+
+import os
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+from click.shell_completion import shell_complete
+
+from glassformer import __version__
+from glassformer.cli import terminal
+from glassformer.cli.failures import describe
+from glassformer.cli.options import common_options
+from glassformer.cli.session import Session
+
+PROGRAM = "glassformer"
+COMPLETION_VARIABLE = "_GLASSFORMER_COMPLETE"
+# Each name is a module of this folder that holds the click command `command`.
+COMMANDS = ("generate", "tokenize", "score", "info", "pull", "kernels", "completion")
+
+
+class LazyGroup(click.Group):
+    """A group whose subcommands are imported on use: `generate` does not pay for `pull`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"glassformer.cli.{cmd_name}").command
+        return command
+
+
+def _print_version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        terminal.write(f"{PROGRAM} {__version__}\n")
+        ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version,
+              help="Print the version and exit.")  # fmt: skip
+@common_options
+def root() -> None:
+    """Run, understand and change Transformer language models in Python alone.
+
+    Results go to standard output, everything else to standard error. The exit code is 0 when all went well, 1 after
+    a failure, 2 for a wrong command line, 130 after Ctrl-C and 141 when the reader of the output has left.
+    """
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line (without the program's name) and return its exit code.
+
+    Raises BrokenPipeError when the reader of the output has left: no failure, and nothing to say.
+    """
+    terminal.prepare_streams()
+    if instruction := os.environ.get(COMPLETION_VARIABLE):
+        return shell_complete(root, {}, PROGRAM, COMPLETION_VARIABLE, instruction)
+    session = Session()
+    try:
+        code = _invoke(arguments, session)
+        terminal.flush()
+    except click.Abort:  # interrupted, and the line already ended
+        return 130
+    except KeyboardInterrupt:
+        terminal.finish_line()
+        return 130
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        if session.debug:
+            import traceback
+
+            traceback.print_exc()
+        line, code = describe(error)
+        terminal.note(f"{PROGRAM}: {line}")
+    return code
+
+
+def _invoke(arguments: Sequence[str], session: Session) -> int:
+    """Parse and run; click's own `main` is passed over, since it ends the process in ways of its own."""
+    try:
+        with root.make_context(PROGRAM, list(arguments), obj=session) as context:
+            root.invoke(context)
+    except click.exceptions.NoArgsIsHelpError as error:
+        terminal.note(error.ctx.get_help() if error.ctx else "")
+        return 2
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    return 0

@@ -1,0 +1,109 @@
+"""`glassformer generate`: a prompt, continued."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from glassformer.cli import terminal
+from glassformer.cli.file_flags import FileFlags, file_options
+from glassformer.cli.generation_flags import GenerationFlags, generation_options
+from glassformer.cli.generation_report import as_json_object, logprobs_object, statistics
+from glassformer.cli.model_files import load_model, load_model_files
+from glassformer.cli.options import common_options, json_option, model_option, threads_option
+from glassformer.cli.session import Session
+from glassformer.cli.text_input import argument_text, read_stdin
+
+if TYPE_CHECKING:
+    from glassformer.generation.stream import TextStream
+
+EMBEDDED = "story"  # what --json calls the model inside the package
+FILES_MAX_LENGTH = 50  # where a model is given by its files and no length is
+
+
+@click.command("generate", short_help="Continue a prompt, printing the text as it comes.")
+@click.argument("prompt", required=False)
+@model_option
+@generation_options
+@click.option("--prompt", "prompt_flag", metavar="TEXT", help="The prompt, as a flag.")
+@click.option("--eos-token-id", type=click.IntRange(min=0), metavar="ID", help="End at this token id.")
+@file_options
+@threads_option
+@json_option
+@common_options
+@click.pass_obj
+def command(
+    session: Session,
+    /,
+    prompt: str | None,
+    prompt_flag: str | None,
+    model: str | None,
+    eos_token_id: int | None,
+    threads: int | None,
+    as_json: bool,
+    **values: Any,
+) -> None:
+    """Continue PROMPT (`-`: standard input, without its last line break) and print the text as it comes.
+
+    \b
+    glassformer generate "Once upon a time"
+    glassformer generate --model ./gpt2 --temperature 0.8 --seed 1 "In the beginning"
+
+    Without flags a model generates as its generation_config.json says. The flags from --model-path on name a GPT-2 by
+    its files; such a model is greedy unless flags say otherwise, and ends at 50 tokens, the prompt's among them.
+    """
+    flags = GenerationFlags(**{field.name: values[field.name] for field in fields(GenerationFlags)})
+    files = FileFlags(**{field.name: values[field.name] for field in fields(FileFlags)})
+    text = _prompt_text(prompt, prompt_flag)
+    start = time.perf_counter()
+    if files.given:
+        if model is not None:
+            raise click.UsageError("--model and --model-path both name a model; give one of them")
+        flags = flags.with_limit(FILES_MAX_LENGTH)
+        loaded = load_model_files(files, eos_token_id, threads)
+    else:
+        loaded = load_model(model, threads)
+        flags = flags if eos_token_id is None else replace(flags, stop_ids=(*flags.stop_ids, eos_token_id))
+    load_seconds = time.perf_counter() - start
+    stream = loaded.stream(text, **flags.asked())
+    if as_json:
+        report = as_json_object(model or files.model_path or EMBEDDED, text, stream.finish(), load_seconds)
+        if flags.logprobs is not None:
+            report["logprobs"] = logprobs_object(loaded, stream.result.logprobs)
+        terminal.write_json(report)
+        return
+    _show(text, stream)
+    if terminal.is_terminal(sys.stderr) and not session.quiet:
+        terminal.note(statistics(stream.result, load_seconds))
+
+
+def _prompt_text(argument: str | None, flag: str | None) -> str:
+    """The prompt, from wherever it was given; empty where it was not."""
+    if argument is not None and flag is not None:
+        raise click.UsageError("the prompt is there twice, as an argument and as --prompt; give one of them")
+    given = argument if argument is not None else flag
+    if given == "-":
+        return read_stdin().removesuffix("\n").removesuffix("\r")
+    return argument_text(given or "", "PROMPT")
+
+
+def _show(prompt: str, stream: TextStream) -> None:
+    """Print the pieces as they come, and end the line whatever happens.
+
+    A terminal shows the prompt before them, so that the text reads as a whole; a pipe gets the continuation alone.
+    """
+    if terminal.is_terminal(sys.stdout):
+        terminal.write(prompt)
+    piece = ""
+    try:
+        for piece in stream:
+            terminal.write(piece)
+    except KeyboardInterrupt:
+        terminal.write("\n")
+        raise click.Abort from None
+    if not piece.endswith("\n"):
+        terminal.write("\n")

@@ -1,0 +1,77 @@
+"""What `generate` says about a generation: the object of `--json`, the line of statistics."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from glassformer.tokenizer.errors import TokenizerError
+
+if TYPE_CHECKING:
+    from glassformer.generation.decode import Generation
+    from glassformer.generation.logprobs import TokenLogprob
+    from glassformer.generation.model import Model
+
+_ENDS = {"stop": "ended by itself", "length": "ended at the length limit"}
+
+
+def as_json_object(model: str, prompt: str, result: Generation, load: float) -> dict[str, object]:
+    """The object that `generate --json` prints; all times in seconds.
+
+    Args:
+        model: what the command line called the model.
+        prompt: the text that was continued.
+        result: the continuation.
+        load: seconds spent on loading the model.
+    """
+    timings = result.timings
+    return {
+        "model": model,
+        "prompt": prompt,
+        "text": result.text,
+        "ids": list(result.ids),
+        "prompt_ids": list(result.prompt_ids),
+        "finish_reason": result.finish_reason,
+        "seed": result.seed,
+        "timings": {
+            "load": round(load, 6),
+            "prefill": round(timings.prefill, 6),
+            "decode": round(timings.decode, 6),
+            "tokens_per_second": round(timings.tokens_per_second, 2),
+        },
+    }
+
+
+def logprobs_object(model: Model, logprobs: list[TokenLogprob]) -> list[dict[str, object]]:
+    """Each generated token with its log-probability and those of the most probable ones."""
+    return [
+        _token(model, step.id, step.logprob) | {"top": [_token(model, token, value) for token, value in step.top]}
+        for step in logprobs
+    ]
+
+
+def _token(model: Model, token: int, logprob: float) -> dict[str, object]:
+    return {"id": token, "token": _text(model, token), "logprob": logprob if math.isfinite(logprob) else None}
+
+
+def _text(model: Model, token: int) -> str | None:
+    """Text of a token; None where no vocabulary has one, as for the rows that pad an embedding."""
+    try:
+        return model.tokenizer.token_bytes(token).decode("utf-8", "replace") if model.tokenizer else None
+    except TokenizerError:
+        return None
+
+
+def statistics(result: Generation, load: float) -> str:
+    """One line for the person at the terminal."""
+    timings = result.timings
+    parts = [
+        f"{len(result.ids)} tokens",
+        f"{timings.tokens_per_second:.0f} tokens/s",
+        f"model loaded in {load:.2f} s",
+        f"first token {timings.prefill:.2f} s later",
+        _ENDS[result.finish_reason],
+    ]
+    if result.seed is not None:
+        parts.append(f"--seed {result.seed} repeats it")
+    return "[" + " · ".join(parts) + "]"

@@ -1,0 +1,96 @@
+"""What the files of a model say about it: the configuration and the list of tensors."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+# Buffers that some checkpoints carry along; the architecture computes them, so they are no parameters.
+_BUFFERS = (".attn.bias", ".attn.masked_bias")
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One tensor as its file declares it; `dtype` is the file format's own name."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Description:
+    """A model, undisturbed in its files.
+
+    Attributes:
+        name: what the user called it.
+        weights: the file or index that lists the tensors.
+        architecture: `model_type` of config.json; None without one.
+        config: the fields of config.json that the architecture reads, defaults included.
+        tensors: in the order of the files.
+    """
+
+    name: str
+    weights: str
+    architecture: str | None
+    config: Mapping[str, object]
+    tensors: tuple[Tensor, ...]
+
+    @cached_property
+    def parameters(self) -> int:
+        """Number of weights, those of a tied head counted once."""
+        unused = (*_BUFFERS, "lm_head.weight") if self.config.get("tie_word_embeddings") else _BUFFERS
+        return sum(math.prod(tensor.shape) for tensor in self.tensors if not tensor.name.endswith(unused))
+
+    @cached_property
+    def bytes(self) -> int:
+        """Size of all tensors in their files."""
+        return sum(tensor.bytes for tensor in self.tensors)
+
+    @cached_property
+    def dtypes(self) -> dict[str, int]:
+        """How many tensors have each element type."""
+        return dict(Counter(tensor.dtype for tensor in self.tensors))
+
+    def as_json(self, *, with_tensors: bool) -> dict[str, object]:
+        """The object that `info --json` prints."""
+        report: dict[str, object] = {
+            "model": self.name,
+            "weights": self.weights,
+            "architecture": self.architecture,
+            "parameters": self.parameters,
+            "bytes": self.bytes,
+            "dtypes": self.dtypes,
+            "config": dict(self.config),
+        }
+        return report | ({"tensors": [asdict(tensor) for tensor in self.tensors]} if with_tensors else {})
+
+
+def describe_model(name: str | None) -> Description:
+    """Read the headers of a model: a folder, a weights file, a hub name, or None for the one inside the package."""
+    from glassformer.formats.sharded import open_weights
+    from glassformer.models.locate import locate
+
+    given = Path(name) if name is not None else None
+    place = given if given is not None and given.is_file() else locate(name)
+    with open_weights(place) as weights:
+        tensors = tuple(
+            Tensor(each, weights.dtype(each), weights.shape(each), weights.nbytes(each)) for each in weights
+        )
+        architecture, config = _config(place if place.is_dir() else place.parent, required=place.is_dir())
+        return Description(name or "story", str(weights.path), architecture, config, tensors)
+
+
+def _config(folder: Path, *, required: bool) -> tuple[str | None, dict[str, object]]:
+    """Architecture and fields of config.json; a weights file alone may do without."""
+    from glassformer.models.config import read_config
+
+    if not required and not (folder / "config.json").exists():
+        return None, {}
+    config = read_config(folder)
+    return config.model_type, asdict(config)

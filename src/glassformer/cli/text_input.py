@@ -1,0 +1,54 @@
+"""Text from the command line and from standard input, with its encoding checked where it comes in."""
+
+import sys
+
+import click
+
+from glassformer.cli import terminal
+from glassformer.errors import GlassformerError
+
+
+class InputTextError(GlassformerError):
+    """Standard input that is not UTF-8 text."""
+
+
+def argument_text(value: str, name: str) -> str:
+    """The text of an argument.
+
+    Raises:
+        click.UsageError: it holds bytes that are not UTF-8 (which Python passes on as lone surrogates).
+    """
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        found = f"U+{ord(value[error.start]):04X}"
+        if 0xDC80 <= ord(value[error.start]) <= 0xDCFF:
+            found = f"byte 0x{ord(value[error.start]) - 0xDC00:02X}"
+        message = f"{name} is not valid UTF-8: {found} at character {error.start}; give the text as UTF-8"
+        raise click.UsageError(message) from error
+    return value
+
+
+def text_or_stdin(value: str, name: str) -> str:
+    """The text of an argument, or all of standard input, byte for byte, where the argument is `-`."""
+    return read_stdin() if value == "-" else argument_text(value, name)
+
+
+def read_stdin() -> str:
+    """All of standard input as text. Line ends stay as they are.
+
+    Raises:
+        InputTextError: it is closed, or not valid UTF-8.
+    """
+    if sys.stdin is None:
+        raise InputTextError("standard input is closed; give the text as an argument, or pipe it in")
+    if terminal.is_terminal(sys.stdin):
+        terminal.note("Reading from the terminal; an end-of-file (Ctrl-D, on Windows Ctrl-Z and Enter) ends the text.")
+    data = sys.stdin.buffer.read()
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputTextError(
+            f"standard input is not valid UTF-8: byte 0x{data[error.start]:02X} at offset {error.start}; "
+            "convert it first, for instance with `iconv -t utf-8`"
+        ) from error

@@ -1,0 +1,113 @@
+"""Runs command lines within the process and outside it, on the embedded model or on one that recites a text."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import glassformer
+from glassformer.cli.app import run
+from glassformer.generation.model import Model
+from glassformer.models.config import GenerationConfig, GPT2Config, read_config
+from glassformer.tokenizer.tokenizer import Tokenizer
+
+STORY = Path(glassformer.__file__).parent / "models" / "story"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command line ended and what it left on the two streams."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        assert self.out.endswith("\n")
+        assert self.out.count("\n") == 1, "one object, on one line"
+        return json.loads(self.out)
+
+
+CommandLine = Callable[..., Outcome]
+
+
+@pytest.fixture
+def cli(capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    """Run a command line in this process."""
+
+    def command_line(*arguments: str, stdin: bytes = b"") -> Outcome:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        code = run(arguments)
+        out, err = capsysbinary.readouterr()
+        return Outcome(code, out.decode(), err.decode())
+
+    return command_line
+
+
+@pytest.fixture
+def process() -> Callable[..., subprocess.Popen[bytes]]:
+    """Start a command line in a process of its own, with all three streams as pipes."""
+
+    def start(*arguments: str | bytes, env: dict[str, str] | None = None, **streams: Any) -> subprocess.Popen[bytes]:
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE) | streams
+        command = [sys.executable, "-m", "glassformer", *arguments]
+        return subprocess.Popen(command, env={**os.environ, **(env or {})}, **pipes)
+
+    return start
+
+
+@dataclass
+class Memory:
+    """The cache of the reciting network: it only counts."""
+
+    capacity: int
+    length: int = 0
+    steps: int = 0
+
+
+@dataclass(frozen=True)
+class RecitingNetwork:
+    """Finds each next token of a script the most probable one, whatever it reads; all others equally improbable."""
+
+    script: list[int]
+    config: GPT2Config = field(default_factory=lambda: read_config(STORY))
+
+    def new_cache(self, capacity: int) -> Memory:
+        return Memory(capacity)
+
+    def forward(self, ids: Any, cache: Memory, *, last_only: bool = True) -> Any:
+        logits = np.zeros((1 if last_only else len(ids), self.config.vocab_size), np.float32)
+        if last_only:
+            logits[0, self.script[cache.steps]] = 30.0
+            cache.steps += 1
+        cache.length += len(ids)
+        return logits
+
+
+@pytest.fixture
+def tokenizer() -> Tokenizer:
+    """The story model's."""
+    return Tokenizer.load(STORY)
+
+
+@pytest.fixture
+def recite(monkeypatch: pytest.MonkeyPatch, tokenizer: Tokenizer) -> Callable[[str], Model]:
+    """Make `load_model` give a model that recites a text and then ends it."""
+
+    def reciting(text: str) -> Model:
+        network = RecitingNetwork([*tokenizer.encode(text), 2047, 2047])
+        model = Model(network, tokenizer, GenerationConfig(eos_token_id=2047))  # type: ignore[arg-type]
+        for module in ("generate", "score"):
+            monkeypatch.setattr(f"glassformer.cli.{module}.load_model", lambda name, threads: model)
+        return model
+
+    return reciting
