@@ -18,10 +18,11 @@ from glassformer.formats.strict_json import JsonError, brief, read_object
 SINGLE_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
 MAX_INDEX_BYTES = 100_000_000
+_OTHER_WEIGHTS = (".bin", ".pt", ".pth", ".ckpt", ".gguf", ".msgpack", ".h5", ".onnx")
 
 
 def open_weights(path: str | os.PathLike[str]) -> "Weights":
-    """Open a folder with `model.safetensors` or `model.safetensors.index.json`, or one such file itself.
+    """Open the weights in a model's folder (see `weights_file`), or one safetensors file or index itself.
 
     Raises:
         SafetensorsError: no weights there; a file or the index departs from its format; an index that points
@@ -29,7 +30,7 @@ def open_weights(path: str | os.PathLike[str]) -> "Weights":
     """
     place = Path(path)
     if place.is_dir():
-        place = _file_in(place)
+        place = weights_file(place)
     if place.name.endswith(".index.json"):
         return _open_shards(place)
     return Weights(place, [open_safetensors(place)])
@@ -115,31 +116,31 @@ class Weights(Mapping[str, Array]):
         raise TensorNotFoundError(f"{self.path}: no tensor {brief(name)} among its {len(self)}")
 
 
-def _file_in(folder: Path) -> Path:
+def weights_file(folder: str | os.PathLike[str]) -> Path:
+    """The file that holds or lists a folder's weights: `model.safetensors`, its index, or the one safetensors file.
+
+    Raises:
+        SafetensorsError: there is none, or several that might be meant.
+    """
+    place = Path(folder)
     for name in (SINGLE_NAME, INDEX_NAME):
-        if (folder / name).exists():
-            return folder / name
-    found = sorted(each.name for each in folder.iterdir())
-    others = [name for name in found if name.endswith((".safetensors", ".bin", ".pt", ".pth", ".gguf", ".msgpack"))]
-    cure = "give the .safetensors file itself, or convert the weights to safetensors" if others else "is it a model?"
-    raise SafetensorsError(f"{folder}: expected {SINGLE_NAME} or {INDEX_NAME}; found {brief(others or found)}; {cure}")
+        if (place / name).exists():
+            return place / name
+    found = sorted(each.name for each in place.iterdir()) if place.is_dir() else []
+    loose = [name for name in found if name.endswith(".safetensors")]
+    if len(loose) == 1:
+        return place / loose[0]
+    others = loose or [name for name in found if name.endswith(_OTHER_WEIGHTS)]
+    cure = "leave one, or rename it" if loose else "convert it to safetensors" if others else "is it a model's folder?"
+    raise SafetensorsError(f"{place}: expected {SINGLE_NAME} or {INDEX_NAME}; found {brief(others or found)}; {cure}")
 
 
-def _open_shards(index: Path) -> Weights:
-    weight_map = _weight_map(index)
-    with ExitStack() as opened:
-        shards: dict[str, SafetensorsFile] = {}
-        for shard in dict.fromkeys(weight_map.values()):
-            if not (index.parent / shard).is_file():
-                raise SafetensorsError(f"{index}: the shard {brief(shard)} is missing from {index.parent}: fetch it")
-            shards[shard] = opened.enter_context(open_safetensors(index.parent / shard))
-        _check_homes(index, weight_map, shards)
-        opened.pop_all()
-        return Weights(index, shards.values())
+def read_weight_map(index: Path) -> dict[str, str]:
+    """The index's map of tensor names to plain names of files beside it.
 
-
-def _weight_map(index: Path) -> dict[str, str]:
-    """The index's map of tensor names to plain file names beside it."""
+    Raises:
+        SafetensorsError: the index is not JSON, has no such map, or names anything but files in its own folder.
+    """
     try:
         weight_map = read_object(index, MAX_INDEX_BYTES).get("weight_map")
     except JsonError as error:
@@ -155,6 +156,19 @@ def _weight_map(index: Path) -> dict[str, str]:
                 ".safetensors: shards must lie beside the index"
             )
     return weight_map
+
+
+def _open_shards(index: Path) -> Weights:
+    weight_map = read_weight_map(index)
+    with ExitStack() as opened:
+        shards: dict[str, SafetensorsFile] = {}
+        for shard in dict.fromkeys(weight_map.values()):
+            if not (index.parent / shard).is_file():
+                raise SafetensorsError(f"{index}: the shard {brief(shard)} is missing from {index.parent}: fetch it")
+            shards[shard] = opened.enter_context(open_safetensors(index.parent / shard))
+        _check_homes(index, weight_map, shards)
+        opened.pop_all()
+        return Weights(index, shards.values())
 
 
 def _is_plain(name: str) -> bool:
