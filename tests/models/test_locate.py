@@ -50,12 +50,17 @@ def fill_cache(cache: Path, files: dict[str, bytes], commit: str = COMMIT) -> Pa
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+def online(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fetching is allowed; tests say from where."""
     pytest.importorskip("huggingface_hub")
+    monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)  # read once, when it was imported
+
+
+@pytest.fixture
+def server(tmp_path: Path, online: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     with serve_hub(NAME, model_files(tmp_path)) as running:
         monkeypatch.setenv("HF_ENDPOINT", running.url)
-        monkeypatch.delenv("HF_HUB_OFFLINE")
         yield running
 
 
@@ -160,7 +165,6 @@ def test_names_on_the_hub() -> None:
 
 
 def test_pull_fetches_what_is_needed_and_once(server: HubServer, own_cache: Path) -> None:
-    pytest.importorskip("huggingface_hub")
     folder = pull(NAME, progress=False)
     assert folder == own_cache / "models--owner--tiny-model" / "snapshots" / COMMIT
     needed = {"config.json", "vocab.json", "merges.txt", "tokenizer_config.json", "model.safetensors"}
@@ -176,7 +180,6 @@ def test_pull_fetches_what_is_needed_and_once(server: HubServer, own_cache: Path
 
 
 def test_pull_fetches_every_shard(server: HubServer, tmp_path: Path) -> None:
-    pytest.importorskip("huggingface_hub")
     server.files = model_files(tmp_path, shards=3)
     assert locate.locate(NAME) == cached_snapshot(NAME)
     assert {f"model-{i}.safetensors" for i in range(3)} <= server.fetched()
@@ -184,7 +187,6 @@ def test_pull_fetches_every_shard(server: HubServer, tmp_path: Path) -> None:
 
 
 def test_cached_weights_without_vocabulary_are_completed(server: HubServer, own_cache: Path, tmp_path: Path) -> None:
-    pytest.importorskip("huggingface_hub")
     files = model_files(tmp_path)
     snapshot = fill_cache(own_cache, {name: files[name] for name in ("config.json", "model.safetensors")})
     assert locate.locate(NAME) == snapshot
@@ -192,7 +194,6 @@ def test_cached_weights_without_vocabulary_are_completed(server: HubServer, own_
 
 
 def test_pull_failures_say_what_to_do(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("huggingface_hub")
     with pytest.raises(ModelNotFoundError, match=r"no such model.*check the name"):
         pull("owner/other", progress=False)
     del server.files["model.safetensors"]
@@ -203,9 +204,8 @@ def test_pull_failures_say_what_to_do(server: HubServer, monkeypatch: pytest.Mon
         pull(NAME, progress=False)
 
 
+@pytest.mark.usefixtures("online")
 def test_no_connection_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("huggingface_hub")
-    monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(ModelNotFoundError, match=r"cannot fetch gpt2: .*is http://127\S* within reach") as error:
         locate.locate("gpt2")
