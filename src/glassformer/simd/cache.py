@@ -1,0 +1,105 @@
+"""Compiled kernels on disk: one file a key, checked before use, never trusted further than that.
+
+A file is the 8 bytes of MAGIC, the length of the object code (8 bytes, little-endian), its SHA-256, then the code. Anything
+off (magic, length, digest, owner, permissions) is a miss; a folder that cannot be written means memory only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import struct
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+
+MAGIC = b"GFKERN01"
+HEADER = struct.Struct("<8sQ32s")
+FOLDER_VARIABLE = "GLASSFORMER_CACHE"
+
+
+def default_folder() -> Path:
+    """Where this user's caches live by the platform's convention; GLASSFORMER_CACHE overrides it."""
+    if chosen := os.environ.get(FOLDER_VARIABLE):
+        return Path(chosen)
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "glassformer" / "kernels"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "glassformer" / "kernels"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "glassformer" / "kernels"
+
+
+class ObjectCache:
+    """Object code by key, in a folder that only its owner may read or write."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.usable = self._prepare()
+
+    def _prepare(self) -> bool:
+        """Make the folder and make sure that nobody else can have put code into it."""
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            info = self.folder.lstat()
+        except OSError:
+            return False
+        if not hasattr(os, "getuid"):  # Windows: the profile folder is the user's own
+            return True
+        if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid():
+            return False
+        if info.st_mode & 0o077:
+            try:
+                self.folder.chmod(0o700)
+            except OSError:
+                return False
+        return True
+
+    def read(self, key: str) -> bytes | None:
+        """The object code of a key, or None."""
+        if not self.usable:
+            return None
+        try:
+            data = (self.folder / f"{key}.o").read_bytes()
+        except OSError:
+            return None
+        if len(data) < HEADER.size:
+            return None
+        magic, length, digest = HEADER.unpack_from(data)
+        code = data[HEADER.size :]
+        if magic != MAGIC or length != len(code) or hashlib.sha256(code).digest() != digest:
+            return None
+        return code
+
+    def write(self, key: str, code: bytes) -> None:
+        """Keep object code: written aside, then renamed, so that a reader sees all of it or nothing."""
+        if not self.usable:
+            return
+        try:
+            handle, name = tempfile.mkstemp(dir=self.folder, prefix=".writing-")
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(HEADER.pack(MAGIC, len(code), hashlib.sha256(code).digest()) + code)
+                Path(name).replace(self.folder / f"{key}.o")
+            except OSError:
+                Path(name).unlink(missing_ok=True)
+                raise
+        except OSError:
+            self.usable = False  # a full disk or a read-only home: go on in memory
+
+
+@cache
+def object_cache(folder: Path) -> ObjectCache:
+    """The cache of a folder."""
+    return ObjectCache(folder)
+
+
+@cache
+def language_fingerprint() -> str:
+    """Changes whenever a file of this package does, so that an edited compiler never meets its old output."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        info = path.stat()
+        digest.update(f"{path.name} {info.st_size} {info.st_mtime_ns};".encode())
+    return digest.hexdigest()

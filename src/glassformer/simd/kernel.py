@@ -1,0 +1,276 @@
+"""`@kernel`: from a Python function to machine code that can be called, shown, cached and run as Python."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import inspect
+import struct
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from types import CodeType
+from typing import Any
+
+
+from glassformer.simd import reference, tree
+from glassformer.simd.cache import default_folder, language_fingerprint, object_cache
+from glassformer.simd.emit import ENTRY, emit_module
+from glassformer.simd.errors import OperandError
+from glassformer.simd.frontend import bind_lanes, build, fix_lanes
+from glassformer.simd.table import Operand, Operation
+from glassformer.simd.target import Target, find_target, load_llvm
+from glassformer.simd.types import PointerValue, Value, i64, is_type
+
+SLOT_FORMATS = {"i8": "b7x", "u8": "B7x", "i16": "h6x", "u16": "H6x", "i32": "i4x", "u32": "I4x", "i64": "q", "u64": "Q",
+                "f32": "f4x", "f64": "d"}  # fmt: skip
+_compile_lock = threading.Lock()  # LLVM's context is shared
+
+
+class Kernel:
+    """A function of the kernel language.
+
+    Calling it with arrays and numbers runs it on this machine. Keyword-only parameters are compile-time constants.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.name = function.__name__
+        self.__doc__ = function.__doc__
+        self.__wrapped__ = function
+        self.variants: dict[tuple[Any, ...], Variant] = {}
+
+    @cached_property
+    def annotations(self) -> tuple[dict[str, Any], Any, dict[str, Any]]:
+        """Types of the parameters, of the result, and the constants' defaults (inspect's `empty` where none)."""
+        hints = inspect.get_annotations(self.function, eval_str=True)
+        parameters, constants = {}, {}
+        for name, parameter in inspect.signature(self.function).parameters.items():
+            if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+                constants[name] = parameter.default
+            elif not is_type(hints.get(name)):
+                raise OperandError(f"{self.name}: parameter {name} needs a machine type, such as {name}: i64")
+            else:
+                parameters[name] = hints[name]
+        result = hints.get("return")
+        return parameters, result, constants
+
+    def specialise(self, **constants: Any) -> Variant:
+        """The kernel with its compile-time constants decided."""
+        return self._variant(self._complete(constants), 1)
+
+    def _complete(self, constants: dict[str, Any]) -> dict[str, Any]:
+        known = self.annotations[2]
+        unknown = [name for name in constants if name not in known]
+        out = {**known, **constants}
+        missing = [name for name, value in out.items() if value is inspect.Parameter.empty]
+        if unknown or missing:
+            raise OperandError(f"{self.name}: constants {missing} are missing, {unknown} are unknown")
+        return out
+
+    def _variant(self, constants: dict[str, Any], lanes: int) -> Variant:
+        key = (*constants.items(), lanes)
+        if key not in self.variants:
+            self.variants[key] = Variant(self, constants, lanes)
+        return self.variants[key]
+
+    def instantiate(self, operands: Sequence[Operand], constants: dict[str, Any]) -> tree.Function:
+        """The typed tree for a call from another kernel."""
+        parameters = self.annotations[0]
+        if len(operands) != len(parameters):
+            raise OperandError(f"takes {len(parameters)} operands ({', '.join(parameters)}), got {len(operands)}")
+        variant = self._variant(self._complete(constants), bind_lanes(parameters, operands))
+        for operand, (name, kind) in zip(operands, variant.parameters.items(), strict=True):
+            if is_type(operand) and operand is not kind and (operand.scalar is not kind.scalar or operand.lanes != 1):  # type: ignore[union-attr]
+                raise OperandError(f"{name} is {kind.name}, the operand is {operand.name}")  # type: ignore[union-attr]
+        return variant.function
+
+    def __call__(self, *args: Any, **constants: Any) -> Any:
+        if reference.running():
+            return self.function(*args, **constants)
+        return self.specialise(**constants)(*args)
+
+    def tree(self, **constants: Any) -> str:
+        """The typed tree as text."""
+        return tree.show(self.specialise(**constants).function)
+
+    def ir(self, target: str | None = None, **constants: Any) -> str:
+        """LLVM IR as emitted, before optimisation."""
+        return emit_module(self.specialise(**constants).function, find_target(target))
+
+    def assembly(self, target: str | None = None, **constants: Any) -> str:
+        """Assembly of the optimised kernel."""
+        return str(self.specialise(**constants).compile_for(find_target(target), "emit_assembly"))
+
+    def __repr__(self) -> str:
+        return f"<kernel {self.name}>"
+
+
+def kernel(function: Callable[..., Any]) -> Kernel:
+    """Declare a kernel; nothing is parsed or compiled before it is used."""
+    return Kernel(function)
+
+
+class Variant:
+    """A kernel with its constants decided: what has a tree, a key and machine code."""
+
+    def __init__(self, owner: Kernel, constants: dict[str, Any], lanes: int) -> None:
+        self.owner, self.constants, self.lanes = owner, constants, lanes
+        self.loaded: dict[str, Loaded] = {}
+        self._building = False
+
+    @cached_property
+    def parameters(self) -> dict[str, Any]:
+        """Types of the parameters, lanes decided."""
+        return {name: fix_lanes(kind, self.lanes) for name, kind in self.owner.annotations[0].items()}
+
+    @cached_property
+    def function(self) -> tree.Function:
+        """The typed tree."""
+        if self._building:
+            raise OperandError(f"{self.owner.name} calls itself; kernels are inlined, so recursion has no end")
+        self._building = True
+        try:
+            result = fix_lanes(self.owner.annotations[1], self.lanes)
+            return build(self.owner.function, self.parameters, result, self.constants, self.lanes)
+        finally:
+            self._building = False
+
+    def compile_for(self, target: Target, emit: str = "emit_object") -> Any:
+        """Optimise for a target and emit an object or assembly."""
+        with _compile_lock:
+            llvm = load_llvm()
+            machine = target.machine()
+            module = llvm.parse_assembly(emit_module(self.function, target))
+            module.verify()
+            options = llvm.create_pipeline_tuning_options(speed_level=2)
+            # Kernels say themselves what is a vector and what is unrolled.
+            options.loop_unrolling = options.loop_vectorization = options.slp_vectorization = options.loop_interleaving = False
+            builder = llvm.create_pass_builder(machine, options)
+            builder.getModulePassManager().run(module, builder)
+            return getattr(machine, emit)(module)
+
+    def key(self, target: Target) -> str:
+        """Names the machine code: the kernel's own code and all it uses, constants, target, versions."""
+        parts = [
+            language_fingerprint(), ".".join(map(str, load_llvm().llvm_version_info)), sys.implementation.cache_tag or "",
+            target.name, target.triple, target.cpu, target.llvm_features, code_signature(self.owner),
+            repr([(n, value_signature(v, set())) for n, v in self.constants.items()]), str(self.lanes),
+        ]  # fmt: skip
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def load(self, target: Target | None = None) -> Loaded:
+        """Machine code in this process, from the cache or compiled now."""
+        target = target or find_target()
+        if target.name not in self.loaded:
+            store, key = object_cache(default_folder()), self.key(target)
+            code = store.read(key)
+            if code is None:
+                code = self.compile_for(target)
+                store.write(key, code)
+            self.loaded[target.name] = Loaded(self, code)
+        return self.loaded[target.name]
+
+    def __call__(self, *args: Any, begin: int = 0, end: int = 0, target: Target | None = None) -> int | None:
+        """Run on this thread; arrays for pointers, Python numbers for the rest (`begin` and `end` positional or by name)."""
+        if reference.wanted():
+            full = list(args) + [v for n, v in (("begin", begin), ("end", end)) if n in self.parameters][: len(self.parameters) - len(args)]
+            result = reference.run(self.owner.function, self.parameters, full, self.constants)
+            return None if result is None else int(result)
+        loaded = self.load(target)
+        slots = len(loaded.names)
+        if len(args) > slots:
+            begin, end = args[slots:]
+        outcome = loaded.entry(loaded.pack(args[:slots]), begin, end)
+        return outcome if self.owner.annotations[1] is i64 else None
+
+
+class Loaded:
+    """A variant's machine code, ready to be called: `entry(arguments, begin, end)`."""
+
+    def __init__(self, variant: Variant, code: bytes) -> None:
+        self.address = link(code)
+        prototype = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64)
+        self.entry: Callable[[bytes, int, int], int] = prototype(self.address)
+        slots = {n: k for n, k in variant.parameters.items() if not (n in ("begin", "end") and k is i64)}
+        self.names = tuple(slots)
+        self.pointers = tuple(issubclass(k, PointerValue) for k in slots.values())
+        self.kinds: tuple[type[Value], ...] = tuple(slots.values())
+        self.format = struct.Struct("<" + "".join("Q" if issubclass(k, PointerValue) else SLOT_FORMATS[k.name] for k in slots.values()))
+        self.kernel_name = variant.owner.name
+
+    def pack(self, args: Sequence[Any]) -> bytes:
+        """Arguments as the block that the entry reads; arrays become their addresses."""
+        values = [address_of(a) if p else a for a, p in zip(args, self.pointers, strict=True)]
+        return self.format.pack(*values)
+
+
+def address_of(array: Any) -> int:
+    """The address of an array's first element (an int is an address already, None is 0)."""
+    if array is None:
+        return 0
+    if isinstance(array, int):
+        return array
+    return int(array.__array_interface__["data"][0])
+
+
+_engines: list[Any] = []  # LLVM frees an engine's code with the engine, so they are kept
+
+
+def link(code: bytes) -> int:
+    """Load object code; the address of its entry.
+
+    Every object exports the same name, so each gets an engine of its own.
+    """
+    llvm = load_llvm()
+    with _compile_lock:
+        made = llvm.create_mcjit_compiler(llvm.parse_assembly(""), find_target().machine(jit=True))
+        made.add_object_file(llvm.ObjectFileRef.from_data(code))
+        made.finalize_object()
+        _engines.append(made)
+        return int(made.get_function_address(ENTRY))
+
+
+# ---------------------------------------------------------------- what names a kernel's machine code
+
+
+def code_signature(owner: Kernel, seen: set[int] | None = None) -> str:
+    """A kernel's own code with every global that it reads, kernels that it calls included."""
+    seen = set() if seen is None else seen
+    if id(owner) in seen:
+        return owner.name
+    seen.add(id(owner))
+    function = owner.function
+    parameters, result, _ = owner.annotations
+    parts = [bytecode(function.__code__), repr([(n, k.name) for n, k in parameters.items()]), str(result)]
+    scope = {**function.__globals__, **inspect.getclosurevars(function).nonlocals}
+    for name in sorted(names_read(function.__code__)):
+        if name in scope:
+            parts.append(f"{name}={value_signature(scope[name], seen)}")
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def bytecode(code: CodeType) -> str:
+    """Instructions and constants of a function and of those inside it."""
+    constants = [bytecode(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
+    return f"{code.co_code.hex()} {constants} {code.co_names} {code.co_varnames}"
+
+
+def names_read(code: CodeType) -> set[str]:
+    """Names that a function may look up outside itself."""
+    inner = [names_read(c) for c in code.co_consts if isinstance(c, CodeType)]
+    return {*code.co_names, *code.co_freevars}.union(*inner)
+
+
+def value_signature(value: Any, seen: set[int]) -> str:
+    """A constant, type, operation or kernel as it bears on machine code."""
+    if isinstance(value, Kernel):
+        return code_signature(value, seen)
+    if is_type(value):
+        return str(value.name)
+    if isinstance(value, Operation):
+        return value.name + (code_signature(value.kernel, seen) if value.kernel else "")
+    if value is None or isinstance(value, int | float | str | tuple | list):
+        return repr(value)
+    return getattr(value, "__name__", type(value).__name__)

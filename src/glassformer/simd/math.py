@@ -1,0 +1,2 @@
+"""exp and friends; filled in below."""
+__all__: list[str] = []

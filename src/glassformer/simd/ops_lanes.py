@@ -1,0 +1,297 @@
+"""Operations across lanes: reductions in a fixed order, shuffles, masks as bits, integer dot products."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from glassformer.simd.builder import Builder, constants, llvm_type
+from glassformer.simd.errors import OperandError
+from glassformer.simd.ops_arithmetic import add, bit_and, bit_or, maximum, minimum
+from glassformer.simd.table import (
+    Arg, Kind, Operand, Operation, Signature, Static, define, literal_fits, need_static, need_type, need_value, with_lanes,
+)  # fmt: skip
+from glassformer.simd.types import Array, i8, i32, numpy_dtype, u8, u16, u32, u64, vector
+
+# ---------------------------------------------------------------- reductions
+
+
+def halving(step: Callable[[Array, Array], Array]) -> Callable[..., Array]:
+    """Fold the upper half onto the lower until one lane is left: the one order of every reduction."""
+
+    def run(result: Kind, x: Array) -> Array:
+        with np.errstate(all="ignore"):
+            while x.ndim and len(x) > 1:
+                x = step(x[: len(x) // 2], x[len(x) // 2 :])
+        return np.asarray(x[0] if x.ndim else x)
+
+    return run
+
+
+def reduction(name: str, summary: str, kinds: str, step: Operation) -> Operation:
+    """A fold of all lanes with an operation of two operands, by halves."""
+
+    def sign(operands: Sequence[Operand]) -> Signature:
+        kind = need_value(operands[0], kinds)
+        return Signature((kind,), kind.scalar)
+
+    def lower(b: Builder, result: Kind, x: Arg) -> str:
+        while x.kind.lanes > 1:
+            half = with_lanes(x.kind, x.kind.lanes // 2)
+            parts = [Arg(half, take(b, x, start, half)) for start in (0, half.lanes)]
+            x = Arg(half, step.lowering(b.target.features)(b, half, *parts))
+        return x.text
+
+    meaning = halving(lambda x, y: step.reference(None, x, y))
+    return define(name, summary, "x", sign, meaning, lower, group="lanes")
+
+
+def take(b: Builder, x: Arg, start: int, kind: Kind) -> str:
+    """Lanes start, start + 1, ... of x as a narrower value."""
+    source = llvm_type(x.kind)
+    if kind.lanes == 1:
+        return b.value(f"extractelement {source} {x.text}, i32 {start}")
+    indices = constants("i32", list(range(start, start + kind.lanes)))
+    return b.value(f"shufflevector {source} {x.text}, {source} poison, <{kind.lanes} x i32> {indices}")
+
+
+reduce_add = reduction("reduce_add", "sum of the lanes, folded by halves", "iuf", add)
+reduce_min = reduction("reduce_min", "smallest lane", "iuf", minimum)
+reduce_max = reduction("reduce_max", "largest lane", "iuf", maximum)
+all_of = reduction("all_of", "whether every lane of a mask is true", "b", bit_and)
+any_of = reduction("any_of", "whether a lane of a mask is true", "b", bit_or)
+
+# ---------------------------------------------------------------- shuffles
+
+
+def sign_shuffle(operands: Sequence[Operand]) -> Signature:
+    kind = need_value(operands[0], "iufhs")
+    indices = need_static(operands[1], "the indices")
+    other = operands[2]
+    limit = kind.lanes
+    if not isinstance(other, Static):
+        if other is not kind:
+            raise OperandError(f"shuffle of {kind.name} and {other.name}")
+        limit *= 2
+    if not isinstance(indices, tuple | list) or not indices or any(not 0 <= i < limit for i in indices):
+        raise OperandError(f"indices must be a list of numbers from 0 to {limit - 1}")
+    return Signature((kind, None, None if isinstance(other, Static) else kind), with_lanes(kind, len(indices)))
+
+
+def lower_shuffle(b: Builder, result: Kind, x: Arg, indices: Any, y: Any) -> str:
+    source = llvm_type(x.kind)
+    second = y.text if isinstance(y, Arg) else "poison"
+    if result.lanes == 1:
+        return take(b, x, indices[0], result)
+    order = constants("i32", list(indices))
+    return b.value(f"shufflevector {source} {x.text}, {source} {second}, <{result.lanes} x i32> {order}")
+
+
+shuffle = define("shuffle", "lanes of x (then of y, numbered on) in the order of a constant list", "x indices y", sign_shuffle,
+                 lambda r, x, i, y: (x if y is None else np.concatenate([x, y]))[list(i)], lower_shuffle, required=2,
+                 group="lanes")  # fmt: skip
+
+
+def pairwise(name: str, summary: str, order: Callable[[int], list[int]], widen: int = 1) -> Operation:
+    """A shuffle of two values of one type in a fixed pattern."""
+
+    def sign(operands: Sequence[Operand]) -> Signature:
+        kind = need_value(operands[0], "iufhs")
+        if kind.lanes == 1 or operands[1] is not kind:
+            raise OperandError(f"{name} takes two vectors of one type")
+        return Signature((kind, kind), with_lanes(kind, kind.lanes * widen))
+
+    def meaning(result: Kind, x: Array, y: Array) -> Array:
+        return np.concatenate([x, y])[order(len(x))]
+
+    def lower(b: Builder, result: Kind, x: Arg, y: Arg) -> str:
+        return lower_shuffle(b, result, x, order(x.kind.lanes), y)
+
+    return define(name, summary, "x y", sign, meaning, lower, group="lanes")
+
+
+interleave_low = pairwise("interleave_low", "x[0], y[0], x[1], y[1], ... from the lower halves",
+                          lambda n: [i // 2 + (i % 2) * n for i in range(n)])  # fmt: skip
+interleave_high = pairwise("interleave_high", "x[n/2], y[n/2], ... from the upper halves",
+                           lambda n: [n // 2 + i // 2 + (i % 2) * n for i in range(n)])  # fmt: skip
+concat = pairwise("concat", "the lanes of x, then those of y", lambda n: list(range(2 * n)), widen=2)
+
+
+def sign_part(operands: Sequence[Operand]) -> Signature:
+    kind, start = need_value(operands[0], "iufhs"), need_static(operands[1], "the first lane")
+    lanes = need_static(operands[2], "the number of lanes")
+    if lanes not in (1, 2, 4, 8, 16, 32) or not 0 <= start <= kind.lanes - lanes:
+        raise OperandError(f"{kind.name} has no {lanes} lanes from lane {start}")
+    return Signature((kind, None, None), with_lanes(kind, lanes))
+
+
+part = define("part", "lanes start to start + lanes of x", "x start lanes", sign_part,
+              lambda r, x, s, n: x[s : s + n] if n > 1 else x[s], lambda b, r, x, s, n: take(b, x, s, r), group="lanes")  # fmt: skip
+
+
+def sign_lane(operands: Sequence[Operand]) -> Signature:
+    kind = need_value(operands[0], "iufhsb")
+    index = need_static(operands[1], "the lane")
+    if not isinstance(index, int) or not 0 <= index < kind.lanes:
+        raise OperandError(f"{kind.name} has no lane {index!r}")
+    return Signature((kind, None), kind.scalar)
+
+
+lane = define("lane", "lane i of x, i constant", "x i", sign_lane, lambda r, x, i: x[i] if x.ndim else x,
+              lambda b, r, x, i: take(b, x, i, r) if x.kind.lanes > 1 else x.text, group="lanes")  # fmt: skip
+
+
+def sign_insert(operands: Sequence[Operand]) -> Signature:
+    lane_of = sign_lane(operands[:2])
+    kind = lane_of.operands[0]
+    assert kind is not None
+    item = operands[2]
+    fits = literal_fits(item.value, kind.scalar) if isinstance(item, Static) else item is kind.scalar
+    if not fits:
+        raise OperandError(f"a lane of {kind.name} must be {kind.scalar.name}")
+    return Signature((kind, None, kind.scalar), kind)
+
+
+def reference_insert(result: Kind, x: Array, i: int, item: Array) -> Array:
+    out = x.copy()
+    out[i] = item
+    return out
+
+
+def lower_insert(b: Builder, result: Kind, x: Arg, i: int, item: Arg) -> str:
+    return b.value(f"insertelement {llvm_type(result)} {x.text}, {llvm_type(item.kind)} {item.text}, i32 {i}")
+
+
+insert = define("insert", "x with lane i (constant) replaced", "x i item", sign_insert, reference_insert, lower_insert,
+                group="lanes")  # fmt: skip
+
+
+def sign_lane_numbers(operands: Sequence[Operand]) -> Signature:
+    kind = need_type(operands[0])
+    if kind.kind not in "iu" or kind.lanes < 2:
+        raise OperandError("lane_numbers makes a vector of integers")
+    return Signature((None,), kind)
+
+
+lane_numbers = define("lane_numbers", "0, 1, 2, ... as vector type T", "T", sign_lane_numbers,
+                      lambda r, T: np.arange(r.lanes).astype(numpy_dtype(r)),
+                      lambda b, r, T: constants(llvm_type(r.scalar), list(range(r.lanes))), group="lanes")  # fmt: skip
+
+# ---------------------------------------------------------------- masks as bits
+
+
+def sign_mask_bits(operands: Sequence[Operand]) -> Signature:
+    kind = need_value(operands[0], "b", "the mask")
+    if kind.lanes not in (8, 16, 32, 64):
+        raise OperandError("mask_bits takes 8, 16, 32 or 64 lanes")
+    return Signature((kind,), {8: u8, 16: u16, 32: u32, 64: u64}[kind.lanes])
+
+
+def reference_mask_bits(result: Kind, m: Array) -> Array:
+    return np.array(sum(1 << i for i, on in enumerate(m) if on)).astype(numpy_dtype(result))
+
+
+def lower_mask_bits(b: Builder, result: Kind, m: Arg) -> str:
+    return b.value(f"bitcast <{m.kind.lanes} x i1> {m.text} to {llvm_type(result)}")
+
+
+mask_bits = define("mask_bits", "a mask as an unsigned integer, lane 0 in the lowest bit", "mask", sign_mask_bits,
+                   reference_mask_bits, lower_mask_bits, group="lanes")  # fmt: skip
+
+# ---------------------------------------------------------------- integer dot product
+
+
+def sign_dot(operands: Sequence[Operand]) -> Signature:
+    total, unsigned, signed = operands
+    if isinstance(total, Static) or total.scalar is not i32 or total.lanes < 4:
+        raise OperandError("the first operand of dot_u8_i8 is a vector of i32, such as i32x16")
+    lanes = total.lanes * 4
+    if unsigned is not vector(u8, lanes) or signed is not vector(i8, lanes):
+        raise OperandError(f"dot_u8_i8 with {total.name} takes u8x{lanes} and i8x{lanes}")
+    return Signature((total, vector(u8, lanes), vector(i8, lanes)), total)
+
+
+def reference_dot(result: Kind, total: Array, x: Array, y: Array) -> Array:
+    products = x.astype(np.int32) * y.astype(np.int32)
+    with np.errstate(all="ignore"):
+        return (total + products.reshape(-1, 4).sum(axis=1)).astype(np.int32)
+
+
+def lower_dot(b: Builder, result: Kind, total: Arg, x: Arg, y: Arg) -> str:
+    """Widening multiplies: the four products of a lane are exact in 32 bits on every machine."""
+    lanes, wide = result.lanes * 4, f"<{result.lanes * 4} x i32>"
+    left = b.value(f"zext <{lanes} x i8> {x.text} to {wide}")
+    right = b.value(f"sext <{lanes} x i8> {y.text} to {wide}")
+    products = Arg(vector(i32, lanes), b.value(f"mul {wide} {left}, {right}"))
+    kind, out = llvm_type(result), total.text
+    for step in range(4):
+        every = lower_shuffle(b, result, products, list(range(step, lanes, 4)), None)
+        out = b.value(f"add {kind} {out}, {every}")
+    return out
+
+
+def chunked(b: Builder, result: Kind, total: Arg, x: Arg, y: Arg, lanes: int, one: Callable[[str, str, str], str]) -> str:
+    """Apply an instruction of fixed width to each part of wider operands and join the parts again."""
+    if result.lanes <= lanes:
+        return one(total.text, x.text, y.text)
+    half = with_lanes(result, result.lanes // 2)
+    parts = []
+    for start in (0, 1):
+        pieces = [
+            Arg(with_lanes(a.kind, a.kind.lanes // 2), take(b, a, start * a.kind.lanes // 2, with_lanes(a.kind, a.kind.lanes // 2)))
+            for a in (total, x, y)
+        ]
+        parts.append(Arg(half, chunked(b, half, *pieces, lanes, one)))
+    return lower_shuffle(b, result, parts[0], list(range(result.lanes)), parts[1])
+
+
+def lower_dot_vnni(b: Builder, result: Kind, total: Arg, x: Arg, y: Arg) -> str:
+    """vpdpbusd, 512 bits at a time (256 or 128 for narrower operands)."""
+    lanes = min(result.lanes, 16)
+    kind, bytes_kind = f"<{lanes} x i32>", f"<{lanes * 4} x i8>"
+
+    def one(t: str, p: str, q: str) -> str:
+        return b.intrinsic(f"llvm.x86.avx512.vpdpbusd.{lanes * 32}", kind, (kind, t), (bytes_kind, p), (bytes_kind, q))
+
+    return chunked(b, result, total, x, y, 16, one)
+
+
+def lower_dot_arm(b: Builder, result: Kind, total: Arg, x: Arg, y: Arg) -> str:
+    """usdot, 128 bits at a time."""
+
+    def one(t: str, p: str, q: str) -> str:
+        return b.intrinsic("llvm.aarch64.neon.usdot.v4i32.v16i8", "<4 x i32>", ("<4 x i32>", t), ("<16 x i8>", p), ("<16 x i8>", q))
+
+    return chunked(b, result, total, x, y, 4, one)
+
+
+def lower_dot_avx2(b: Builder, result: Kind, total: Arg, x: Arg, y: Arg) -> str:
+    """Even and odd bytes as 16-bit pairs through vpmaddwd: exact, where vpmaddubsw would saturate."""
+    lanes = min(result.lanes, 8)
+    kind, pairs = f"<{lanes} x i32>", f"<{lanes * 2} x i16>"
+    bits = {4: "sse2", 8: "avx2"}[lanes]
+    suffix = "pmadd.wd"
+
+    def one(t: str, p: str, q: str) -> str:
+        px, qx = (b.value(f"bitcast <{lanes * 4} x i8> {v} to {pairs}") for v in (p, q))
+        low, eight = constants("i16", [255] * lanes * 2), constants("i16", [8] * lanes * 2)
+        even_p, odd_p = b.value(f"and {pairs} {px}, {low}"), b.value(f"lshr {pairs} {px}, {eight}")
+        even_q = b.value(f"ashr {pairs} {b.value(f'shl {pairs} {qx}, {eight}')}, {eight}")
+        odd_q = b.value(f"ashr {pairs} {qx}, {eight}")
+        for left, right in ((even_p, even_q), (odd_p, odd_q)):
+            both = b.intrinsic(f"llvm.x86.{bits}.{suffix}", kind, (pairs, left), (pairs, right))
+            t = b.value(f"add {kind} {t}, {both}")
+        return t
+
+    return chunked(b, result, total, x, y, 8, one)
+
+
+dot_u8_i8 = define("dot_u8_i8", "each i32 lane plus the exact sum of its four u8 x i8 products", "total x y", sign_dot,
+                   reference_dot, lower_dot, group="lanes", vnni=lower_dot_vnni, avx2=lower_dot_avx2, i8mm=lower_dot_arm)  # fmt: skip
+
+__all__ = [
+    "all_of", "any_of", "concat", "dot_u8_i8", "insert", "interleave_high", "interleave_low", "lane", "lane_numbers",
+    "mask_bits", "part", "reduce_add", "reduce_max", "reduce_min", "shuffle",
+]  # fmt: skip

@@ -1,0 +1,57 @@
+"""Reference mode: a kernel run as the Python that it is, on values that round, wrap and check bounds as stated."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from glassformer.simd.errors import OperandError
+from glassformer.simd.types import PointerValue, Value, numpy_dtype
+
+MODE_VARIABLE = "GLASSFORMER_KERNELS"  # "reference" runs every kernel as Python
+_state = threading.local()
+
+
+def wanted() -> bool:
+    """Whether the environment asks for reference mode."""
+    return os.environ.get(MODE_VARIABLE, "") == "reference"
+
+
+def running() -> bool:
+    """Whether this thread is inside a kernel's Python body."""
+    return getattr(_state, "depth", 0) > 0
+
+
+def run(function: Any, parameters: Mapping[str, type[Value]], args: Sequence[Any], constants: Mapping[str, Any]) -> Any:
+    """Call a kernel's Python body with machine values made of Python numbers and arrays."""
+    values = [make_value(kind, arg, name) for (name, kind), arg in zip(parameters.items(), args, strict=True)]
+    _state.depth = getattr(_state, "depth", 0) + 1
+    try:
+        result = function(*values, **constants)
+    finally:
+        _state.depth -= 1
+    return int(result) if isinstance(result, Value) and result.kind in "iu" else result
+
+
+def make_value(kind: type[Value], arg: Any, name: str) -> Any:
+    """A parameter's value."""
+    if not issubclass(kind, PointerValue):
+        return kind(arg.item() if isinstance(arg, np.generic) else arg)
+    if arg is None:
+        return kind.at(np.zeros(0, np.uint8), 0)
+    if not isinstance(arg, np.ndarray):
+        raise OperandError(f"{name}: reference mode takes arrays for pointers, so that bounds are known")
+    return kind.at(as_bytes(arg, kind.element, name), 0)
+
+
+def as_bytes(array: np.ndarray[Any, Any], element: type[Value], name: str) -> Any:
+    """The memory of an array as writable bytes that share it."""
+    if not array.flags.c_contiguous:
+        raise OperandError(f"{name}: the array must be contiguous")
+    if array.dtype != numpy_dtype(element) and element.bits != 8:
+        raise OperandError(f"{name}: the array holds {array.dtype}, the kernel takes {element.name}")
+    return np.frombuffer(array, np.uint8) if not array.flags.writeable else array.reshape(-1).view(np.uint8)
