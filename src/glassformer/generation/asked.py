@@ -1,6 +1,6 @@
 """From what the caller gave and what the model's files recommend to one checked set of options."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -140,7 +140,7 @@ def resolve(asked: Asked, recommended: GenerationConfig, vocabulary: Vocabulary)
     Raises:
         OptionsError: naming every parameter that is out of range.
     """
-    problems = list(problems_with_ids(asked, vocabulary.size))
+    problems = list(problems_of_type(asked)) or list(problems_with_ids(asked, vocabulary.size))
     if problems:
         raise OptionsError(problems)
     max_new_tokens, max_length = lengths(asked, recommended)
@@ -152,6 +152,26 @@ def resolve(asked: Asked, recommended: GenerationConfig, vocabulary: Vocabulary)
         stop_ids=frozenset(asked.stop_ids or ()) | (frozenset() if asked.ignore_eos else vocabulary.eos_ids),
         logprobs=asked.logprobs,
     )
+
+
+def given_as(value: object, *kinds: type) -> bool:
+    """Whether a value is absent or of one of these kinds."""
+    return value is None or isinstance(value, kinds)
+
+
+def problems_of_type(asked: Asked) -> Iterator[str]:
+    """One sentence for every parameter with several values that is not of its kind."""
+    if not given_as(asked.stop, Sequence):
+        yield f"stop is {asked.stop!r}; it must be a string or a list of strings"
+    if not given_as(asked.stop_ids, Collection) or isinstance(asked.stop_ids, str):
+        yield f"stop_ids is {asked.stop_ids!r}; it must be a list of token ids"
+    if not given_as(asked.logit_bias, Mapping):
+        yield f"logit_bias is {asked.logit_bias!r}; it must map token ids to numbers"
+    words = asked.bad_words
+    if not given_as(words, Sequence) or isinstance(words, str):
+        yield f"bad_words is {words!r}; it must be a list of strings or of lists of token ids"
+    elif not all(given_as(word, Sequence) and word for word in words or ()):
+        yield f"bad_words is {words!r}; each of them must be a string or a list of token ids, not empty"
 
 
 def problems_with_ids(asked: Asked, vocab_size: int) -> Iterator[str]:
