@@ -94,6 +94,12 @@ class RecitingNetwork:
 
 
 @pytest.fixture
+def story() -> Path:
+    """The folder of the embedded model."""
+    return STORY
+
+
+@pytest.fixture
 def tokenizer() -> Tokenizer:
     """The story model's."""
     return Tokenizer.load(STORY)

@@ -24,8 +24,8 @@ def command(context: click.Context, shell: str, as_json: bool) -> None:
     kind = get_completion_class(shell)
     if kind is None:
         raise click.ClickException(f"this version of click has no completion for {shell}; update it")
-    script = kind(context.find_root().command, {}, PROGRAM, COMPLETION_VARIABLE).source()
+    script = kind(context.find_root().command, {}, PROGRAM, COMPLETION_VARIABLE).source().strip() + "\n"
     if as_json:
         terminal.write_json({"shell": shell, "script": script})
     else:
-        terminal.write(script.rstrip("\n") + "\n")
+        terminal.write(script)

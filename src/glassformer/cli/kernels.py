@@ -8,7 +8,7 @@ from glassformer.cli import terminal
 from glassformer.cli.options import common_options, json_option
 
 
-@click.command("kernels", short_help="Show the compute kernels and what the compiler makes of them.")
+@click.command("kernels", short_help="Show the compute kernels, down to their machine code.")
 @click.argument("name", required=False)
 @json_option
 @common_options

@@ -19,10 +19,10 @@ def load_model(model: str | None, threads: int | None) -> Model:
 
 def load_model_files(files: FileFlags, eos_token_id: int | None, threads: int | None) -> Model:
     """A GPT-2 from a weights file, a vocabulary, merges, and sizes from flags."""
+    (weights, vocabulary, merges), config = files.paths(), files.config(eos_token_id)
     from glassformer.generation.model import load_files
 
-    weights, vocabulary, merges = files.paths()
-    return load_files(weights, vocabulary, merges, files.config(eos_token_id), threads=threads)
+    return load_files(weights, vocabulary, merges, config, threads=threads)
 
 
 def load_tokenizer(model: str | None) -> Tokenizer:

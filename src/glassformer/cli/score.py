@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Row = tuple[int, bytes, float | None]  # id, bytes, log-probability; None for the first token, which nothing precedes
 
 
-@click.command("score", short_help="Show the log-probability of each token of a text, and the perplexity.")
+@click.command("score", short_help="Show how probable a model finds each token of a text.")
 @click.argument("text", nargs=-1)
 @model_option
 @click.option("--perplexity", is_flag=True, help="Print the perplexity alone.")
