@@ -17,9 +17,9 @@ def command(context: click.Context, shell: str, as_json: bool) -> None:
     """Print the completion script of a shell.
 
     \b
-    bash:  glassformer completion bash >> ~/.bashrc
-    zsh:   glassformer completion zsh >> ~/.zshrc
-    fish:  glassformer completion fish > ~/.config/fish/completions/glassformer.fish
+    glassformer completion bash >> ~/.bashrc
+    glassformer completion zsh >> ~/.zshrc
+    glassformer completion fish > ~/.config/fish/completions/glassformer.fish
     """
     kind = get_completion_class(shell)
     if kind is None:

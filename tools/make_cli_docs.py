@@ -1,0 +1,86 @@
+"""Writes docs/cli.md from the commands themselves: `python tools/make_cli_docs.py`; with `--check` it only compares."""
+
+import inspect
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from glassformer.cli.app import root
+
+PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
+HEADER = "<!-- Written by tools/make_cli_docs.py from the commands themselves; change those, not this. -->"
+
+
+def page() -> str:
+    """The whole page."""
+    context = click.Context(root, info_name="glassformer")
+    parts = [HEADER, "# Command line", *prose(root), *options(root)]
+    for name in root.list_commands(context):
+        command = root.get_command(context, name)
+        if command is not None:
+            parts += section(name, command)
+    return "\n\n".join(parts) + "\n"
+
+
+def section(name: str, command: click.Command) -> Iterator[str]:
+    """Everything about one command."""
+    arguments = [each for each in command.params if isinstance(each, click.Argument)]
+    usage = " ".join(["glassformer", name, "[FLAGS]", *map(placeholder, arguments)])
+    yield f"## `glassformer {name}`"
+    yield f"{command.short_help}"
+    yield f"```\n{usage}\n```"
+    yield from prose(command)
+    yield from options(command)
+
+
+def placeholder(argument: click.Argument) -> str:
+    """How the usage line shows an argument."""
+    if argument.metavar:
+        return argument.metavar
+    name = str(argument.name).upper()
+    if isinstance(argument.type, click.Choice):
+        name = "|".join(map(str, argument.type.choices))
+    name += "..." if argument.nargs == -1 else ""
+    return name if argument.required else f"[{name}]"
+
+
+def prose(command: click.Command) -> Iterator[str]:
+    """The paragraphs of a command's help; what click is told to leave as it stands becomes code."""
+    for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
+        if paragraph.startswith("\b\n"):
+            yield "```sh\n" + paragraph.removeprefix("\b\n") + "\n```"
+        else:
+            yield paragraph
+
+
+def options(command: click.Command) -> Iterator[str]:
+    """A table of the flags."""
+    rows = ["| Flag | Meaning |", "|---|---|"]
+    for each in command.params:
+        if isinstance(each, click.Option) and not each.hidden:
+            value = "" if each.is_flag else f" {each.metavar or each.type.name.upper()}"
+            flags = "`" + "`, `".join(each.opts) + value + "`"
+            rows.append(f"| {cell(flags)} | {cell(each.help or '')} |")
+    yield "\n".join(rows)
+
+
+def cell(text: str) -> str:
+    """Text within a table, where a bar would end the cell."""
+    return text.replace("|", "\\|")
+
+
+def main() -> int:
+    """Write the page, or compare it; 1 if it is not current."""
+    text = page()
+    if "--check" not in sys.argv[1:]:
+        PAGE.write_text(text, encoding="utf8")
+        return 0
+    current = PAGE.exists() and PAGE.read_text(encoding="utf8") == text
+    print(f"{PAGE} is {'current' if current else 'not current: run python tools/make_cli_docs.py'}")
+    return 0 if current else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
