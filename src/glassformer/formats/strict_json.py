@@ -30,7 +30,9 @@ def brief(value: object) -> str:
     shown = reprlib.Repr()
     shown.maxstring = shown.maxother = shown.maxlong = 80
     shown.maxlist = shown.maxdict = shown.maxtuple = 8
-    return shown.repr(value)
+    shown.maxlevel = 3
+    text = shown.repr(value)
+    return text if len(text) <= 240 else f"{text[:237]}..."
 
 
 def parse_object(data: bytes) -> dict[str, object]:
