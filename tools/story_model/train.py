@@ -134,6 +134,17 @@ def learning_rate(step: int, total: int, peak: float, floor: float) -> float:
     return peak * min(1.0, (step + 1) / 100) * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * step / total)))
 
 
+def load(folder: Path) -> GPT2LMHeadModel:
+    """The model in single precision, set up for short sequences on a CPU.
+
+    There plain attention is faster than the fused one, and a fused GELU faster than the reference's seven operations.
+    """
+    model = GPT2LMHeadModel.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+    for name in [name for name, _ in model.named_modules() if name.endswith(".mlp.act")]:
+        model.set_submodule(name, torch.nn.GELU(approximate="tanh"))
+    return model
+
+
 def save(model: GPT2LMHeadModel, folder: Path) -> None:
     """Save in half precision; the tied head is the embedding and is not stored twice."""
     state = {name: value.detach().half() for name, value in model.state_dict().items() if name != "lm_head.weight"}
@@ -201,7 +212,7 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     encode = Encoder(arguments.init, arguments.name_weight)
     encode.save(arguments.out)
-    model = GPT2LMHeadModel.from_pretrained(arguments.init, dtype=torch.float32)
+    model = load(arguments.init)
     tiny = tiny_stories(arguments.tiny_stories)[60:] if arguments.tiny_stories else []
     # The seed of the held-out stories is one that no training run uses.
     held_rng = random.Random(2**40)
