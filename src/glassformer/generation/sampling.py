@@ -53,7 +53,7 @@ def penalized(logits: Float32, prompt: Sequence[int], generated: Sequence[int], 
 
 def filtered(logits: Float32, options: SamplingOptions) -> Float32:
     """Logits [vocab_size] after temperature and the filters, minus infinity for what is not to be drawn."""
-    changed = filters.temperature(logits, options.temperature)
+    changed = logits if options.temperature == 1.0 else filters.temperature(logits, options.temperature)
     if options.top_k > 0:
         changed = filters.top_k(changed, options.top_k)
     if options.top_p < 1.0:
