@@ -58,10 +58,7 @@ def _glassformer(folder: Path) -> Sampler:
 
     def tell(prompt: str, seed: int) -> Sample:
         made = model.generate(prompt, seed=seed)
-        text = str(getattr(made, "text", made))
-        reason = str(getattr(made, "stop_reason", getattr(made, "finish_reason", "")))
-        full = text if text.startswith(prompt) else prompt + text
-        return Sample(full.strip(), "length" not in reason)
+        return Sample((prompt + made.text).strip(), made.finish_reason == "stop")
 
     return lambda prompt, seeds: [tell(prompt, seed) for seed in seeds]
 
@@ -76,14 +73,15 @@ def _transformers(folder: Path) -> Sampler:
 
     def tell(tokens: list[int]) -> Sample:
         ended = end in tokens
-        return Sample(tokenizer.decode(tokens[: tokens.index(end)] if ended else tokens).strip(), ended)
+        text = tokenizer.decode(tokens[: tokens.index(end)] if ended else tokens)
+        return Sample(text.strip(), ended)
 
     def sample(prompt: str, seeds: range) -> list[Sample]:
         # One batch for all: the reference draws them from one generator, so the first seed alone counts.
         torch.manual_seed(seeds.start)
-        tokens = torch.tensor([[end, *tokenizer.encode(prompt).ids]] * len(seeds))
+        tokens = torch.tensor([tokenizer.encode(prompt).ids or [end]] * len(seeds))
         made = model.generate(tokens, attention_mask=torch.ones_like(tokens), pad_token_id=end)
-        return [tell(row[1:]) for row in made.tolist()]
+        return [tell(row if prompt else row[1:]) for row in made.tolist()]
 
     return sample
 

@@ -95,7 +95,7 @@ def batches(seed: int, encode: Encoder, tiny: list[str], share: float, size: int
     stories, mix = random.Random(seed), random.Random(seed + 1)
     while True:
         texts = [mix.choice(tiny) if mix.random() < share else story(stories) for _ in range(size * _POOL)]
-        items = sorted((encode(text, mix.random() < 0.7) for text in texts), key=lambda item: len(item[0]))
+        items = sorted((encode(text, mix.random() < 0.5) for text in texts), key=lambda item: len(item[0]))
         groups = [items[i : i + size] for i in range(0, len(items), size)]
         mix.shuffle(groups)
         for group in groups:
