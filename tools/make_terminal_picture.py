@@ -72,13 +72,13 @@ def drawing(session: list[tuple[str, str]]) -> str:
         for number, (kind, line) in enumerate(session)
         if line
     ]
-    style = 'font-family="ui-monospace, Menlo, Consolas, DejaVu Sans Mono, monospace" font-size="14" xml:space="preserve"'
+    fonts = "ui-monospace, Menlo, Consolas, DejaVu Sans Mono, monospace"
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" role="img">',
             "<title>A terminal session with glassformer</title>",
             f'<rect width="{width}" height="{height}" rx="10" fill="#0d1117"/>',
-            f"<g {style}>",
+            f'<g font-family="{fonts}" font-size="14" xml:space="preserve">',
             *rows,
             "</g>",
             "</svg>\n",
