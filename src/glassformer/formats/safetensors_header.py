@@ -31,6 +31,10 @@ class SafetensorsError(GlassformerError):
     """A safetensors file that cannot be read or written; the message names the file and the tensor."""
 
 
+class _ProblemError(Exception):
+    """What is wrong with one tensor, before its name and its file are put in front."""
+
+
 @dataclass(frozen=True)
 class TensorInfo:
     """Where a tensor lies: its type's name, its shape, and its bytes [begin, end) after the header."""
@@ -63,9 +67,8 @@ def parse_header(data: bytes | mmap.mmap, where: str) -> Header:
     except JsonError as error:
         raise SafetensorsError(f"{where}: bad header: {error}") from None
     metadata = _metadata(fields.pop(METADATA_KEY, None), where)
-    found = {name: _tensor_info(name, value, where) for name, value in fields.items()}
-    tensors = dict(sorted(found.items(), key=lambda item: (item[1].begin, item[1].end, item[0])))
-    end = _check_layout(tensors, where)
+    tensors = _tensors(fields, where)
+    end = max((info.end for info in tensors.values()), default=0)
     if stop + end != len(data):
         raise SafetensorsError(
             f"{where}: found {len(data):,} bytes, expected {stop + end:,} (8 of length, {length:,} of header, "
@@ -113,55 +116,65 @@ def _metadata(value: object, where: str) -> dict[str, str]:
     return value
 
 
-def _tensor_info(name: str, value: object, where: str) -> TensorInfo:
-    place = f"{where}: tensor {brief(name)}"
+def _tensors(fields: Mapping[str, object], where: str) -> dict[str, TensorInfo]:
+    """Every tensor of the header, checked by itself and then in its place, in the order of bytes."""
+    found: dict[str, TensorInfo] = {}
+    name = ""
+    try:
+        for name, value in fields.items():
+            found[name] = _tensor_info(value)
+        tensors = dict(sorted(found.items(), key=lambda item: (item[1].begin, item[1].end, item[0])))
+        end = 0
+        for name, info in tensors.items():  # noqa: B007  # read where the problem is named
+            _check_place(info, end)
+            end = info.end
+    except _ProblemError as problem:  # named here, once: putting a name into words costs more than checking a tensor
+        raise SafetensorsError(f"{where}: tensor {brief(name)}: {problem}") from None
+    return tensors
+
+
+def _tensor_info(value: object) -> TensorInfo:
     if not isinstance(value, dict):
-        raise SafetensorsError(f"{place}: found {brief(value)}, expected an object with dtype, shape, data_offsets")
+        raise _ProblemError(f"found {brief(value)}, expected an object with dtype, shape, data_offsets")
     missing = [key for key in ("dtype", "shape", "data_offsets") if key not in value]
     if missing:
-        raise SafetensorsError(f"{place}: {' and '.join(missing)} missing from {brief(value)}")
-    dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
+        raise _ProblemError(f"{' and '.join(missing)} missing from {brief(value)}")
+    dtype = value["dtype"]
     if not isinstance(dtype, str) or dtype not in DTYPES:
-        raise SafetensorsError(f"{place}: found dtype {brief(dtype)}, expected one of {', '.join(DTYPES)}")
-    shape = _sizes(shape, f"{place}: shape")
-    offsets = _sizes(offsets, f"{place}: data_offsets")
+        raise _ProblemError(f"found dtype {brief(dtype)}, expected one of {', '.join(DTYPES)}")
+    shape = _sizes(value["shape"], "shape")
+    offsets = _sizes(value["data_offsets"], "data_offsets")
     if len(offsets) != 2:
-        raise SafetensorsError(
-            f"{place}: found {len(offsets)} data_offsets {brief(list(offsets))}, expected [begin, end]"
-        )
+        raise _ProblemError(f"found {len(offsets)} data_offsets {brief(list(offsets))}, expected [begin, end]")
     return TensorInfo(dtype, shape, *offsets)
 
 
-def _sizes(value: object, place: str) -> tuple[int, ...]:
+def _sizes(value: object, field: str) -> tuple[int, ...]:
     if not isinstance(value, list):
-        raise SafetensorsError(f"{place}: found {brief(value)}, expected a list of whole numbers")
+        raise _ProblemError(f"{field}: found {brief(value)}, expected a list of whole numbers")
     for item in value:
         if type(item) is not int or not 0 <= item < _U64:  # `type`, because True is an int to isinstance
-            raise SafetensorsError(f"{place}: found {brief(item)}, expected a whole number from 0 to 2^64 - 1")
+            raise _ProblemError(f"{field}: found {brief(item)}, expected a whole number from 0 to 2^64 - 1")
     return tuple(value)
 
 
-def _check_layout(tensors: Mapping[str, TensorInfo], where: str) -> int:
-    """Check that tensors, sorted by offset, follow one another without hole or overlap; the end of the last."""
-    end = 0
-    for name, info in tensors.items():
-        place = f"{where}: tensor {brief(name)}"
-        if info.begin != end or info.end < info.begin:
-            raise SafetensorsError(
-                f"{place}: found data_offsets [{info.begin}, {info.end}], expected them to begin at {end}, "
-                "where the tensor before ends, and to end no earlier"
-            )
-        expected = _byte_size(info, place)
-        if info.end - info.begin != expected:
-            raise SafetensorsError(
-                f"{place}: data_offsets [{info.begin}, {info.end}] span {info.end - info.begin:,} bytes, expected "
-                f"{expected:,} for {info.dtype} {brief(list(info.shape))}"
-            )
-        end = info.end
-    return end
+def _check_place(info: TensorInfo, previous_end: int) -> None:
+    """Check that a tensor begins where the one before ended, and spans the bytes that its shape takes."""
+    offsets = f"data_offsets [{info.begin}, {info.end}]"
+    if info.begin != previous_end or info.end < info.begin:
+        raise _ProblemError(
+            f"found {offsets}, expected them to begin at {previous_end}, where the tensor before ends, "
+            "and to end no earlier"
+        )
+    expected = _byte_size(info)
+    if info.end - info.begin != expected:
+        raise _ProblemError(
+            f"{offsets} span {info.end - info.begin:,} bytes, expected {expected:,} for {info.dtype} "
+            f"{brief(list(info.shape))}"
+        )
 
 
-def _byte_size(info: TensorInfo, place: str) -> int:
+def _byte_size(info: TensorInfo) -> int:
     elements = 1
     for size in info.shape:
         elements *= size
@@ -169,7 +182,7 @@ def _byte_size(info: TensorInfo, place: str) -> int:
             break
     bits = elements * DTYPES[info.dtype].bits
     if bits >= _U64:
-        raise SafetensorsError(f"{place}: shape {brief(list(info.shape))} of {info.dtype} exceeds 2^64 - 1 bits")
+        raise _ProblemError(f"shape {brief(list(info.shape))} of {info.dtype} exceeds 2^64 - 1 bits")
     if bits % 8:
-        raise SafetensorsError(f"{place}: {brief(list(info.shape))} of {info.dtype} is {bits} bits, not whole bytes")
+        raise _ProblemError(f"{brief(list(info.shape))} of {info.dtype} is {bits} bits, not whole bytes")
     return bits // 8
