@@ -68,6 +68,8 @@ def test_no_command_shows_the_help_as_a_usage_error(cli):
         (["generate", "--model", "", "a"], "--model"),
         (["generate", "--model-path", "w.safetensors", "a"], "--vocab-path"),
         (["generate", "--config-n-layer", "3", "a"], "--model-path"),
+        (["generate", "--greedy", "--top-k", "5", "--temperature", "0.5", "a"], "--temperature and --top-k"),
+        (["generate", "--logprobs", "5", "a"], "--json"),
         (["pull"], "NAME"),
         (["completion", "tcsh"], "tcsh"),
     ],

@@ -122,3 +122,14 @@ def test_interrupt_ends_the_line_and_says_130(cli, recite, monkeypatch):
     assert (outcome.code, outcome.out, outcome.err) == (130, " one\n", "")
     outcome = cli("generate", "a", "--json")
     assert (outcome.code, outcome.out, outcome.err) == (130, "", "")
+
+
+def test_without_a_prompt_a_text_begins(cli, recite):
+    recite(" x")
+    report = cli("generate", "--json").json
+    assert (report["prompt"], report["prompt_ids"]) == ("", [2047])
+
+
+def test_greedy_draws_nothing(cli, recite):
+    recite(" x")
+    assert cli("generate", "a", "--greedy", "--json").json["seed"] is None

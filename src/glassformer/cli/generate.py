@@ -49,6 +49,8 @@ def command(
 ) -> None:
     """Continue PROMPT (`-`: standard input, without its last line break) and print the text as it comes.
 
+    Without PROMPT the model begins a text of its own.
+
     \b
     glassformer generate "Once upon a time"
     glassformer generate --model ./gpt2 --temperature 0.8 --seed 1 "In the beginning"
@@ -58,6 +60,9 @@ def command(
     """
     flags = GenerationFlags(**{field.name: values[field.name] for field in fields(GenerationFlags)})
     files = FileFlags(**{field.name: values[field.name] for field in fields(FileFlags)})
+    flags.check()
+    if flags.logprobs is not None and not as_json:
+        raise click.UsageError("--logprobs goes with --json")
     text = _prompt_text(prompt, prompt_flag)
     start = time.perf_counter()
     if files.given:

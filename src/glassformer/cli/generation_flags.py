@@ -101,6 +101,17 @@ class GenerationFlags:
     ignore_eos: bool
     logprobs: int | None
 
+    def check(self) -> None:
+        """Refuse flags that contradict each other.
+
+        Raises:
+            click.UsageError: naming them.
+        """
+        drawing = ("temperature", "top_k", "top_p", "min_p", "typical_p")
+        given = [f"--{name.replace('_', '-')}" for name in drawing if getattr(self, name) is not None]
+        if self.greedy and given:
+            raise click.UsageError(f"--greedy draws nothing, so it goes without {' and '.join(given)}")
+
     def with_limit(self, max_length: int) -> GenerationFlags:
         """The same, with a longest length where the user gave no limit at all."""
         if self.max_length is not None or self.max_new_tokens is not None:
