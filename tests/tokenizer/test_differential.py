@@ -42,7 +42,8 @@ def test_every_code_point_among_others(trained: Peers) -> None:
     for start in range(0, 0x110000, 0x2000):
         codes = [code for code in range(start, start + 0x2000) if not 0xD800 <= code < 0xE000]
         step = 1 if start < 0x20000 else 61
-        trained.assert_equal("".join(f"a{chr(code)} {chr(code)}1 \n" for code in codes[::step]))
+        text = "".join(f"a{chr(code)} {chr(code)}1 \n" for code in codes[::step])
+        assert trained.ours.encode(text) == trained.tiktoken(text) == trained.tokenizers(text)
 
 
 def test_any_bytes_as_latin_1_and_as_replaced_utf8(peers: Peers) -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import strategies as st
 
 from glassformer import Tokenizer
+from glassformer.tokenizer.bpe import BytePairEncoder
 from glassformer.tokenizer.byte_alphabet import unspell
 
 SHARED = Path(__file__).parents[2] / ".." / "shared" / "data"
@@ -35,15 +36,17 @@ class Peers:
     """One vocabulary in three implementations."""
 
     ours: Tokenizer
+    twin: Callable[[str], list[int]]
     tiktoken: Callable[[str], list[int]]
     tokenizers: Callable[[str], list[int]]
     tokenizers_offsets: Callable[[str], list[tuple[int, int]]]
 
     def assert_equal(self, text: str) -> None:
-        """Same ids for one text from all three, and the ids give the text back."""
+        """Same ids for one text from all, the readable twin included, and the ids give the text back."""
         ids = self.ours.encode(text)
         assert ids == self.tiktoken(text), ascii(text[:200])
         assert ids == self.tokenizers(text), ascii(text[:200])
+        assert ids == self.twin(text), ascii(text[:200])
         assert self.ours.decode(ids) == text
 
 
@@ -55,8 +58,10 @@ def load_peers(folder: Path) -> Peers:
     ranks = {unspell(token): number for token, number in vocab.items() if token not in special}
     first = tiktoken.Encoding("test", pat_str=PATTERN, mergeable_ranks=ranks, special_tokens=special)
     second = tokenizers.ByteLevelBPETokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"))
+    ours = Tokenizer.load(folder)
     return Peers(
-        ours=Tokenizer.load(folder),
+        ours=ours,
+        twin=BytePairEncoder(ours.vocabulary).encode,
         tiktoken=lambda text: first.encode(text, disallowed_special=()),
         tokenizers=lambda text: second.encode(text).ids,
         tokenizers_offsets=lambda text: second.encode(text).offsets,

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from glassformer.tokenizer.added_tokens import END_OF_TEXT, AddedToken, checked_tokens, read_added_tokens
-from glassformer.tokenizer.bpe import BytePairEncoder
 from glassformer.tokenizer.encoding import Encoding, token_spans
 from glassformer.tokenizer.errors import TokenizerError
+from glassformer.tokenizer.fast import FastEncoder
 from glassformer.tokenizer.stream import Detokenizer
 from glassformer.tokenizer.tokenizer_json import read_tokenizer_json
 from glassformer.tokenizer.vocabulary import Vocabulary, build_vocabulary, read_merges, read_vocab
@@ -33,7 +33,7 @@ class Tokenizer:
 
     def __init__(self, vocabulary: Vocabulary, encoder: Encoder | None = None) -> None:
         self.vocabulary = vocabulary
-        self._encoder = encoder or BytePairEncoder(vocabulary)
+        self._encoder = encoder or FastEncoder(vocabulary)
         self._tokens = vocabulary.tokens
 
     @classmethod

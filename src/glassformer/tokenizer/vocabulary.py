@@ -8,6 +8,7 @@ joined are a token too.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import add
 from pathlib import Path
 
 from glassformer.tokenizer.added_tokens import AddedToken
@@ -24,9 +25,18 @@ class Vocabulary:
     """What encoding and decoding need; checked, and never changed after."""
 
     ids: Mapping[str, int]  # token as spelled in the file -> id
-    merges: Mapping[tuple[int, int], tuple[int, int]]  # pair of ids -> (rank, id of the two joined)
+    merge_ids: tuple[list[int], list[int], list[int]]  # left, right and joined ids; the place is the rank
     byte_ids: tuple[int, ...]  # [256] byte -> id of its token, or MISSING
     added: Mapping[str, AddedToken]  # special and other added tokens, by their text
+
+    @cached_property
+    def merges(self) -> dict[tuple[int, int], tuple[int, int]]:
+        """Pair of ids -> (rank, id of the two joined).
+
+        A pair that is listed twice has the later rank, as both reference implementations read it.
+        """
+        left, right, joined = self.merge_ids
+        return dict(zip(zip(left, right, strict=True), enumerate(joined), strict=True))
 
     @cached_property
     def tokens(self) -> dict[int, bytes]:
@@ -50,16 +60,30 @@ def check_ids(table: Mapping[str, object], source: str) -> dict[str, int]:
     """The same table, once every token is encodable text and every id a whole number of its own."""
     if not table:
         raise TokenizerError(f"{source}: holds no tokens")
+    ids = {token: number for token, number in table.items() if type(number) is int and 0 <= number < ID_LIMIT}
+    owners = {number: token for token, number in ids.items()}
+    if len(owners) < len(table) or not _is_text("".join(ids)):
+        raise TokenizerError(f"{source}: {_first_fault(table)}")
+    return ids
+
+
+def _is_text(token: str) -> bool:
+    """Whether a string can be encoded: JSON's escapes can make half of a surrogate pair."""
+    return token.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in token)
+
+
+def _first_fault(table: Mapping[str, object]) -> str:
+    """What is wrong with a table of ids, at the first token where something is."""
     owners: dict[int, str] = {}
     for token, number in table.items():
         if type(number) is not int or not 0 <= number < ID_LIMIT:
-            raise TokenizerError(f"{source}: token {token!r} has the id {number!r:.80}; expected 0 to {ID_LIMIT - 1}")
+            return f"token {token!r:.80} has the id {number!r:.80}; expected 0 to {ID_LIMIT - 1}"
         if number in owners:
-            raise TokenizerError(f"{source}: tokens {owners[number]!r} and {token!r} share the id {number}")
-        if not token.isascii() and any("\ud800" <= letter <= "\udfff" for letter in token):
-            raise TokenizerError(f"{source}: token {token!r} holds half of a surrogate pair, which is no text")
+            return f"tokens {owners[number]!r:.80} and {token!r:.80} share the id {number}"
+        if not _is_text(token):
+            return f"token {token!r:.80} holds half of a surrogate pair, which is no text"
         owners[number] = token
-    return {token: number for number, token in owners.items()}
+    return "its tokens cannot be encoded together"
 
 
 def read_merges(path: Path) -> list[tuple[str, str]]:
@@ -81,24 +105,23 @@ def build_vocabulary(
     ids: Mapping[str, int], pairs: Sequence[tuple[str, str]], added: Iterable[AddedToken], source: str
 ) -> Vocabulary:
     """Tables from what the files hold. `source` names the file of the merges in errors."""
+    left, right = [first for first, _ in pairs], [second for _, second in pairs]
+    try:
+        columns = [[ids[token] for token in tokens] for tokens in (left, right, map(add, left, right))]
+    except KeyError:
+        raise TokenizerError(f"{source}: {_first_unknown(ids, pairs)}") from None
     return Vocabulary(
         ids=ids,
-        merges=_merge_table(ids, pairs, source),
+        merge_ids=(columns[0], columns[1], columns[2]),
         byte_ids=tuple(ids.get(symbol, MISSING) for symbol in ALPHABET),
         added={token.text: token for token in added},
     )
 
 
-def _merge_table(
-    ids: Mapping[str, int], pairs: Sequence[tuple[str, str]], source: str
-) -> dict[tuple[int, int], tuple[int, int]]:
-    """Pairs as ids. A pair that is listed twice has the later rank, as both reference implementations read it."""
-    try:
-        return {(ids[left], ids[right]): (rank, ids[left + right]) for rank, (left, right) in enumerate(pairs)}
-    except KeyError:
-        for rank, (left, right) in enumerate(pairs):
-            for token in (left, right, left + right):
-                if token not in ids:
-                    message = f"merge {rank}, {left!r} + {right!r}: the vocabulary has no token {token!r}"
-                    raise TokenizerError(f"{source}: {message}") from None
-        raise
+def _first_unknown(ids: Mapping[str, int], pairs: Sequence[tuple[str, str]]) -> str:
+    """Which merge needs a token that is not there."""
+    for rank, (left, right) in enumerate(pairs):
+        for token in (left, right, left + right):
+            if token not in ids:
+                return f"merge {rank}, {left!r:.60} + {right!r:.60}: the vocabulary has no token {token!r:.80}"
+    return "a merge needs a token that the vocabulary lacks"
