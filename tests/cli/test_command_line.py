@@ -3,6 +3,7 @@
 import errno
 import io
 import re
+import signal
 import sys
 
 import click
@@ -177,3 +178,15 @@ def test_closed_streams_take_nothing(monkeypatch):
     terminal.write_bytes(b"a")
     terminal.note("a")
     terminal.flush()
+
+
+def test_an_interrupt_that_an_import_turned_into_an_error_is_still_one(cli, monkeypatch):
+    def import_interrupted(model):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise ImportError("odd") from None
+
+    monkeypatch.setattr("glassformer.cli.tokenize.load_tokenizer", import_interrupted)
+    assert cli("tokenize", "a") == type(cli("--version"))(130, "", "")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -10,6 +10,7 @@ from click.shell_completion import shell_complete
 from glassformer import __version__
 from glassformer.cli import terminal
 from glassformer.cli.failures import describe
+from glassformer.cli.interrupts import watched_interrupts
 from glassformer.cli.options import common_options
 from glassformer.cli.session import Session
 
@@ -59,23 +60,30 @@ def run(arguments: Sequence[str]) -> int:
     if instruction := os.environ.get(COMPLETION_VARIABLE):
         return shell_complete(root, {}, PROGRAM, COMPLETION_VARIABLE, instruction)
     session = Session()
-    try:
-        code = _invoke(arguments, session)
-        terminal.flush()
-    except click.Abort:  # interrupted, and the line already ended
-        return 130
-    except KeyboardInterrupt:
+    with watched_interrupts() as interrupts:
+        try:
+            code = _invoke(arguments, session)
+            terminal.flush()
+        except click.Abort:  # interrupted, and the line already ended
+            return 130
+        except BrokenPipeError:
+            raise
+        except (Exception, KeyboardInterrupt) as error:
+            return _failure(error, session, interrupted=interrupts.seen)
+    return code
+
+
+def _failure(error: BaseException, session: Session, *, interrupted: bool) -> int:
+    """Say in one line what went wrong, nothing after an interrupt, and return the exit code."""
+    if session.debug:
+        import traceback
+
+        traceback.print_exception(error)
+    if interrupted or not isinstance(error, Exception):
         terminal.finish_line()
         return 130
-    except BrokenPipeError:
-        raise
-    except Exception as error:
-        if session.debug:
-            import traceback
-
-            traceback.print_exc()
-        line, code = describe(error)
-        terminal.note(f"{PROGRAM}: {line}")
+    line, code = describe(error)
+    terminal.note(f"{PROGRAM}: {line}")
     return code
 
 
