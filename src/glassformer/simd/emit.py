@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from glassformer.simd import tree
 from glassformer.simd.builder import Builder, constant, llvm_type
+from glassformer.simd.errors import OperandError
 from glassformer.simd.table import Arg, Static
 from glassformer.simd.target import Target
 from glassformer.simd.types import PointerValue, i64
@@ -17,9 +20,24 @@ def emit_module(function: tree.Function, target: Target) -> str:
     The module has one exported function, `i64 glassformer_entry(ptr arguments, i64 begin, i64 end)`: every parameter
     lies in an 8-byte slot of the block of arguments, except `begin` and `end`, which are the range of tasks to do.
     """
+    check_entry(function)
     module = Module(Builder(target))
     module.entry(function)
     return module.b.module(function.name)
+
+
+def check_entry(function: tree.Function) -> None:
+    """A kernel with code of its own takes pointers and numbers, `begin` and `end` last, and returns an i64 or nothing."""
+    for slot in function.parameters:
+        if slot.kind.lanes != 1 or slot.kind.kind not in "iufp":
+            raise OperandError(f"{function.name}: {slot.name} is {slot.kind.name}, so only kernels can call it; "
+                               "a kernel called from Python takes pointers, integers, f32 and f64")  # fmt: skip
+    if function.result not in (None, i64):
+        raise OperandError(f"{function.name}: it returns {function.result.name}, so only kernels can call it; "  # type: ignore[union-attr]
+                           "a kernel called from Python returns i64 or nothing")  # fmt: skip
+    ranges = [s.name in ("begin", "end") and s.kind is i64 for s in function.parameters]
+    if any(ranges) and (sum(ranges) != 2 or ranges[-2:] != [True, True] or function.parameters[-2].name != "begin"):
+        raise OperandError(f"{function.name}: `begin: i64, end: i64` are the range of tasks and the last two parameters")
 
 
 class Module:
@@ -57,7 +75,7 @@ class Module:
         if function not in self.names:
             for callee in called(function.body):
                 self.define(callee)
-            self.names[function] = f"{function.name}.{len(self.names)}"
+            self.names[function] = f"{re.sub(r'[^A-Za-z0-9_]', '_', function.name)}.{len(self.names)}"
             FunctionEmitter(self, function).run()
         return self.names[function]
 
@@ -83,7 +101,10 @@ class FunctionEmitter:
 
     def slot(self, slot: tree.Slot) -> str:
         if slot not in self.slots:
-            self.slots[slot] = self.b.alloca(llvm_type(slot.kind))
+            kind = llvm_type(slot.kind)
+            self.slots[slot] = self.b.alloca(kind)
+            # A variable read before it was assigned is 0, never what LLVM likes; dead where it was assigned.
+            self.b.entry.append(f"  store {kind} zeroinitializer, ptr {self.slots[slot]}")
         return self.slots[slot]
 
     # ------------------------------------------------------------ statements

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from glassformer.errors import GlassformerError
 
 
-class OperandError(Exception):
-    """What is wrong with the operands of an operation; the frontend adds the place."""
+class OperandError(GlassformerError):
+    """What is wrong with the operands of an operation or with a kernel's arguments; the frontend adds the place."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,9 @@ class SourceMap:
 
     def span(self, node: ast.AST) -> Span:
         """The place of a node."""
-        line, column = getattr(node, "lineno", 1), getattr(node, "col_offset", 0)
-        end = getattr(node, "end_col_offset", column + 1) if getattr(node, "end_lineno", line) == line else column + 1
+        line, start = getattr(node, "lineno", 1), getattr(node, "col_offset", 0)
+        end = getattr(node, "end_col_offset", start + 1) if getattr(node, "end_lineno", line) == line else start + 1
         text = self.lines[line - 1].rstrip() if line <= len(self.lines) else ""
-        return Span(self.file, self.first_line + line - 1, column + self.indent + 1, " " * self.indent + text, end - column)
+        before, within = (len(text.encode()[a:b].decode(errors="replace")) for a, b in ((0, start), (start, end)))
+        column = before + self.indent + 1  # ast counts bytes
+        return Span(self.file, self.first_line + line - 1, column, " " * self.indent + text, within)

@@ -130,7 +130,20 @@ class Statements(Expressions):
             return self.assign_name(target.id, value, node)
         if isinstance(target, ast.Subscript):
             return self.assign_element(target, value, node)
+        if isinstance(target, ast.Tuple):
+            return self.unpack(target, value, node)
         raise self.fail("assign to a name, an element of a list of registers, or p[i]", target)
+
+    def unpack(self, target: ast.Tuple, value: Entity, node: ast.AST) -> list[tree.Statement]:
+        """`a, b = x, y`: all values are taken before the first name changes."""
+        items = [Static(v) for v in value.value] if isinstance(value, Static) and isinstance(value.value, list) else value
+        if not isinstance(items, list) or len(items) != len(target.elts):
+            raise self.fail(f"{len(target.elts)} names need as many values", target)
+        made: list[tree.Statement] = []
+        taken = [i if isinstance(i, Static) else self.registers("value", [i], made, node)[0] for i in items]
+        for name, item in zip(target.elts, taken, strict=True):
+            made += self.assign(name, item, node)
+        return made
 
     def assign_name(self, name: str, value: Entity, node: ast.AST) -> list[tree.Statement]:
         if isinstance(value, list):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from glassformer.errors import GlassformerError
 from glassformer.simd.builder import Builder, constant, llvm_type
 from glassformer.simd.errors import OperandError
 from glassformer.simd.ops_arithmetic import overload
@@ -16,7 +17,7 @@ from glassformer.simd.table import (
 from glassformer.simd.types import Array, PointerValue, bool1, byte_size, i64, numpy_dtype, pointer_to, vector
 
 
-class ReferenceFault(IndexError):
+class ReferenceFault(GlassformerError, IndexError):
     """Reference mode caught an access outside the memory that a pointer was made for."""
 
 
@@ -101,7 +102,7 @@ def count_mask(b: Builder, count: str, lanes: int) -> str:
     some = b.value(f"icmp sgt i64 {capped}, 0")
     unused = b.value(f"sub i64 {lanes}, {capped}")
     lanes_only = (1 << lanes) - 1
-    amount = b.value(f"{'trunc' if width < 64 else 'bitcast'} i64 {unused} to i{width}")
+    amount = unused if width == 64 else b.value(f"{'trunc' if width < 64 else 'zext'} i64 {unused} to i{width}")
     full = b.value(f"lshr i{width} {lanes_only}, {amount}")
     bits = b.value(f"select i1 {some}, i{width} {full}, i{width} 0")
     if width == lanes:
@@ -133,7 +134,7 @@ def masked_load(b: Builder, result: Kind, pointer: str, count: str) -> str:
     flags, zero = count_mask(b, count, result.lanes), constant(result, 0)
     text = llvm_type(result)
     return b.intrinsic(
-        f"llvm.masked.load.{overload(result)}.p0", text, ("ptr", f"align {result.bits // 8} {pointer}"),
+        f"llvm.masked.load.{overload(result)}.p0", text, ("ptr", pointer), ("i32", str(result.bits // 8)),
         (f"<{result.lanes} x i1>", flags), (text, zero),
     )  # fmt: skip
 
@@ -182,8 +183,8 @@ def lower_store(b: Builder, result: Any, p: Arg, x: Arg, count: Any) -> str:
 def masked_store(b: Builder, pointer: str, x: Arg, count: str) -> None:
     flags, text = count_mask(b, count, x.kind.lanes), llvm_type(x.kind)
     b.intrinsic(
-        f"llvm.masked.store.{overload(x.kind)}.p0", "void", (text, x.text), ("ptr", f"align {x.kind.bits // 8} {pointer}"),
-        (f"<{x.kind.lanes} x i1>", flags),
+        f"llvm.masked.store.{overload(x.kind)}.p0", "void", (text, x.text), ("ptr", pointer),
+        ("i32", str(x.kind.bits // 8)), (f"<{x.kind.lanes} x i1>", flags),
     )  # fmt: skip
 
 
@@ -199,7 +200,7 @@ def sign_gather(operands: Sequence[Operand]) -> Signature:
     if pointer.element.lanes != 1 or index.bits not in (32, 64):
         raise OperandError("gather takes a pointer to scalars and 32- or 64-bit indices")
     flag = operands[2]
-    if isinstance(flag, Static) and flag.value is not None:
+    if (flag.value is not None) if isinstance(flag, Static) else (flag is not vector(bool1, index.lanes) or index.lanes == 1):
         raise OperandError("the mask of gather must be a mask of as many lanes as the index")
     return Signature((pointer, index, None if isinstance(flag, Static) else flag), vector(pointer.element, index.lanes))
 
@@ -229,7 +230,7 @@ def lower_gather(b: Builder, result: Kind, p: Arg, index: Arg, flags: Any) -> st
     on = flags.text if isinstance(flags, Arg) else constant(vector(bool1, lanes), True)
     return b.intrinsic(
         f"llvm.masked.gather.{overload(result)}.v{lanes}p0", llvm_type(result),
-        (f"<{lanes} x ptr>", f"align {result.bits // 8} {addresses}"), (f"<{lanes} x i1>", on),
+        (f"<{lanes} x ptr>", addresses), ("i32", str(result.bits // 8)), (f"<{lanes} x i1>", on),
         (llvm_type(result), constant(result, 0)),
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ from glassformer.simd.builder import Builder, llvm_type
 from glassformer.simd.errors import OperandError
 from glassformer.simd.ops_memory import place
 from glassformer.simd.table import Arg, Kind, Operand, Signature, Static, define, literal_fits, need_integer, need_pointer
-from glassformer.simd.types import Array, PointerValue, Value, byte_size, i64, numpy_dtype, pointer_to
+from glassformer.simd.types import Array, PointerValue, Value, byte_size, i64, numpy_dtype
 
 
 def atomic_pointer(operand: Operand) -> Any:
@@ -120,12 +120,8 @@ pause = define("pause", "tell the processor that this is a waiting loop", "", la
 
 
 def sign_call_entry(operands: Sequence[Operand]) -> Signature:
-    address = need_integer(operands[0], i64, "the address")
-    arguments = need_pointer(operands[1])
-    if arguments is not pointer_to(i64):
-        raise OperandError("the arguments of call_entry are a Pointer[i64]")
-    begin, end = (need_integer(o, i64, "the range of tasks") for o in operands[2:])
-    return Signature((address, arguments, begin, end), i64)
+    kinds = tuple(need_integer(o, i64, "an operand of call_entry") for o in operands)
+    return Signature(kinds, i64)
 
 
 def reference_call_entry(result: Kind, address: Any, arguments: Any, begin: Any, end: Any) -> Array:
@@ -133,11 +129,11 @@ def reference_call_entry(result: Kind, address: Any, arguments: Any, begin: Any,
 
 
 def lower_call_entry(b: Builder, result: Kind, address: Arg, arguments: Arg, begin: Arg, end: Arg) -> str:
-    function = b.value(f"inttoptr i64 {address.text} to ptr")
-    return b.value(f"call i64 {function}(ptr {arguments.text}, i64 {begin.text}, i64 {end.text})")
+    function, block = (b.value(f"inttoptr i64 {a.text} to ptr") for a in (address, arguments))
+    return b.value(f"call i64 {function}(ptr {block}, i64 {begin.text}, i64 {end.text})")
 
 
-call_entry = define("call_entry", "run a compiled kernel by its entry address, with its block of arguments and a range of tasks",
+call_entry = define("call_entry", "run a compiled kernel: addresses (i64) of its entry and of its block of arguments, and a range of tasks",
                     "address arguments begin end", sign_call_entry, reference_call_entry, lower_call_entry,
                     group="threads")  # fmt: skip
 

@@ -50,8 +50,11 @@ def make_value(kind: type[Value], arg: Any, name: str) -> Any:
 
 def as_bytes(array: np.ndarray[Any, Any], element: type[Value], name: str) -> Any:
     """The memory of an array as writable bytes that share it."""
-    if not array.flags.c_contiguous:
-        raise OperandError(f"{name}: the array must be contiguous")
     if array.dtype != numpy_dtype(element) and element.bits != 8:
         raise OperandError(f"{name}: the array holds {array.dtype}, the kernel takes {element.name}")
-    return np.frombuffer(array, np.uint8) if not array.flags.writeable else array.reshape(-1).view(np.uint8)
+    if array.size == 0:
+        return np.zeros(0, np.uint8)
+    if not array.flags.writeable or array.strides[-1] != array.itemsize:
+        return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    extent = sum((n - 1) * step for n, step in zip(array.shape, array.strides, strict=True)) + array.itemsize
+    return np.lib.stride_tricks.as_strided(array.view(np.uint8), (extent,), (1,))

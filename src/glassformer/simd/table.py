@@ -6,6 +6,7 @@ overrides for targets that have a better instruction), the list of operations in
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -51,7 +52,7 @@ Lowering = Callable[..., str]  # (builder, result type, *operands: Arg or static
 TABLE: dict[str, Operation] = {}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Operation:
     """One operation of the language; calling it means reference mode."""
 
@@ -116,9 +117,14 @@ def literal_fits(value: Any, kind: Kind) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     if kind.kind == "f":
-        return True
+        return value != value or value in (math.inf, -math.inf) or abs(value) <= largest_float(kind)
     low, high = integer_range(kind)
     return kind.kind in "iu" and isinstance(value, int) and low <= value <= high
+
+
+def largest_float(kind: Kind) -> float:
+    """The largest finite value of a float type; what is beyond it has no place in a kernel's text, except infinity."""
+    return float(np.finfo(numpy_dtype(kind)).max)
 
 
 def integer_range(kind: Kind) -> tuple[int, int]:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from glassformer.simd.errors import OperandError
+
 T = TypeVar("T")
 Array = npt.NDArray[Any]
 
@@ -54,7 +56,7 @@ class Value:
 
     def __index__(self) -> int:
         if self.kind not in INTEGER or self.lanes != 1:
-            raise TypeError(f"{self.name} is not an integer")
+            raise OperandError(f"{self.name} is not an integer")
         return int(self.data)
 
     def __float__(self) -> float:
@@ -62,14 +64,14 @@ class Value:
 
     def __bool__(self) -> bool:
         if self.lanes != 1:
-            raise TypeError(f"{self.name} has no truth value; use any_of or all_of")
+            raise OperandError(f"{self.name} has no truth value; use any_of or all_of")
         return bool(self.data)
 
     def __getitem__(self, index: Any) -> Any:
-        raise TypeError(f"{self.name} has no elements; use lane(x, i)")
+        raise OperandError(f"{self.name} has no elements; use lane(x, i)")
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        raise TypeError(f"{self.name} has no elements")
+        raise OperandError(f"{self.name} has no elements")
 
     def __add__(self, other: Any) -> Any:
         return OPERATORS["add"](self, other)
@@ -131,6 +133,18 @@ class Value:
     def __rshift__(self, other: Any) -> Any:
         return OPERATORS["shift_right"](self, other)
 
+    def __rlshift__(self, other: Any) -> Any:
+        return OPERATORS["shift_left"](other, self)
+
+    def __rrshift__(self, other: Any) -> Any:
+        return OPERATORS["shift_right"](other, self)
+
+    def __abs__(self) -> Any:
+        return OPERATORS["absolute"](self)
+
+    def __pos__(self) -> Any:
+        return self
+
     def __neg__(self) -> Any:
         return OPERATORS["neg"](self)
 
@@ -177,7 +191,7 @@ class f64(Value, kind="f", bits=64): ...  # noqa: E701, N801
 # fmt: on
 
 SCALARS: tuple[type[Value], ...] = (i8, i16, i32, i64, u8, u16, u32, u64, f16, bf16, f32, f64)
-LANES = (2, 4, 8, 16, 32, 64)
+LANES = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256)  # 0: as many as the operands have; over 64 only within operations
 
 _DTYPES: dict[str, Any] = {
     "bool1": np.bool_, "f16": np.float16, "bf16": np.uint16, "f32": np.float32, "f64": np.float64,
@@ -188,6 +202,8 @@ _DTYPES: dict[str, Any] = {
 
 def vector(scalar: type[Value], lanes: int) -> Any:
     """The type of `lanes` values of a scalar type; one lane is the scalar itself, 0 lanes stand for "any number"."""
+    if lanes not in LANES or not is_type(scalar) or (scalar.kind, scalar.bits, 1) not in _TYPES:
+        raise OperandError(f"there is no vector of {lanes!r} lanes of {getattr(scalar, 'name', scalar)!s}: lanes are {LANES[2:]}")
     key = (scalar.kind, scalar.bits, lanes)
     if key not in _TYPES:
         suffix = "N" if lanes == 0 else str(lanes)
@@ -226,7 +242,7 @@ class PointerValue(Value):
     offset: int  # in bytes from its start
 
     def __init__(self, value: Any) -> None:
-        raise TypeError("a pointer comes from a parameter; use cast(p, T) to see it as another type")
+        raise OperandError("a pointer comes from a parameter; use cast(p, T) to see it as another type")
 
     @classmethod
     def at(cls, memory: npt.NDArray[np.uint8], offset: int) -> Any:
@@ -248,7 +264,7 @@ class PointerValue(Value):
         return OPERATORS["offset"](self, -count)
 
     def __iter__(self) -> Iterator[Any]:
-        raise TypeError("a pointer knows no length; loop over a range")
+        raise OperandError("a pointer knows no length; loop over a range")
 
     def __repr__(self) -> str:
         return f"{self.name}(offset {self.offset} of {len(self.memory)} bytes)"
@@ -259,6 +275,8 @@ _POINTERS: dict[type[Value], Any] = {}
 
 def pointer_to(element: type[Value]) -> Any:
     """The type of pointers to an element type."""
+    if not is_type(element) or element.kind in "bp" or element.lanes == 0:
+        raise OperandError(f"there is no pointer to {getattr(element, 'name', element)}; memory holds numbers and vectors of them")
     if element not in _POINTERS:
         made: Any = type(f"Pointer[{element.name}]", (PointerValue,), {"element": element})
         made.name, made.scalar, made.lanes = f"Pointer[{element.name}]", made, 1

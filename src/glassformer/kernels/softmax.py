@@ -1,0 +1,35 @@
+"""Softmax and its logarithm over rows."""
+
+from glassformer.simd import (
+    Pointer, exp, f32, f32x16, i32, i32x16, i64, kernel, lane_numbers, load, log, maximum, reduce_add, reduce_max, select, store,
+)  # fmt: skip
+
+LOWEST = -float("inf")
+
+
+@kernel
+def softmax(x: Pointer[f32], out: Pointer[f32], width: i64, begin: i64, end: i64, *, LOG: bool) -> None:
+    """out[r] = exp(x[r] - max) / sum, or its logarithm x[r] - max - log(sum);  x, out: [rows, width]; a task is a row."""
+    for r in range(begin, end):
+        row = x + r * width
+        target = out + r * width
+        highest = f32x16(LOWEST)
+        for i in range(0, width, 16):
+            inside = lane_numbers(i32x16) < i32(width - i)
+            highest = maximum(highest, select(inside, load(row + i, f32x16, count=width - i), LOWEST))
+        top = reduce_max(highest)
+        total = f32x16(0.0)
+        for i in range(0, width, 16):
+            inside = lane_numbers(i32x16) < i32(width - i)
+            power = exp(load(row + i, f32x16, count=width - i) - top)
+            total = total + select(inside, power, 0.0)
+            if not LOG:
+                store(target + i, power, count=width - i)
+        amount = reduce_add(total)
+        if LOG:
+            shift = log(amount)
+            for i in range(0, width, 16):
+                store(target + i, load(row + i, f32x16, count=width - i) - top - shift, count=width - i)
+        else:
+            for i in range(0, width, 16):
+                store(target + i, load(target + i, f32x16, count=width - i) / amount, count=width - i)
