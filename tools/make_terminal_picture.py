@@ -18,7 +18,7 @@ PICTURE = Path(__file__).parent.parent / "docs" / "images" / "terminal.svg"
 SESSION = (
     ["generate", "Once upon a time", "--seed", "7"],
     ["tokenize", "--offsets", "Once upon a time"],
-    ["kernels", "softmax", "--asm", "--target", "avx2"],
+    ["kernels", "layer_norm", "--asm", "--target", "avx2"],
 )
 MAX_LINES = {"kernels": 8}  # an excerpt is enough of what is long
 COLUMNS, LINE, CHARACTER, MARGIN = 96, 20, 8.43, 18

@@ -33,7 +33,7 @@ def command(name: str | None, stage: str | None, target: str | None, settings: t
 
     \b
     glassformer kernels
-    glassformer kernels matmul --asm --target avx2
+    glassformer kernels layer_norm --asm --target avx2
     """
     from glassformer.cli.kernel_catalog import catalog
 
