@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -33,6 +33,9 @@ COMPARE = {
 # Functions that may be called on constants, giving a constant.
 FOLDED: tuple[Callable[..., Any], ...] = (vector, mask, pointer_to, byte_size, min, max, len, abs, int, float, list, tuple, range, sum)
 
+MAX_DEPTH = 100  # of nested expressions; the emitter recurses four calls a level
+MAX_UNROLLED = 4096  # rounds of a compile-time loop
+
 
 class Expressions:
     """Builds expression nodes; `names` maps local names to entities."""
@@ -41,6 +44,7 @@ class Expressions:
         self.source, self.names, self.outer = source, names, outer
         self.locals: dict[str, tree.Slot] = {}
         self.lanes = 1  # what "N lanes" means in this instance
+        self.depth = 0  # of nested expressions
 
     def fail(self, message: str, node: ast.AST) -> KernelError:
         return KernelError(message, self.source.span(node))
@@ -73,7 +77,13 @@ class Expressions:
         method = getattr(self, f"visit_{type(node).__name__}", None)
         if method is None:
             raise self.fail(f"{type(node).__name__} is not part of the kernel language", node)
-        entity: Entity = method(node)
+        if self.depth == MAX_DEPTH:
+            raise self.fail(f"expressions nest at most {MAX_DEPTH} deep; give parts of this one names", node)
+        self.depth += 1
+        try:
+            entity: Entity = method(node)
+        finally:
+            self.depth -= 1
         return entity
 
     # ------------------------------------------------------------ names and constants
@@ -99,7 +109,7 @@ class Expressions:
             raise self.fail("attributes are read from modules and types only", node)
         if not hasattr(owner.value, node.attr):
             raise self.fail(f"{getattr(owner.value, '__name__', owner.value)} has no {node.attr}", node)
-        return Static(getattr(owner.value, node.attr))
+        return self.outer_value(getattr(owner.value, node.attr), node)
 
     def visit_Tuple(self, node: ast.Tuple) -> Entity:  # noqa: N802
         return self.sequence([self.visit(e) for e in node.elts])
@@ -138,24 +148,34 @@ class Expressions:
     def constant_range(self, node: ast.expr) -> list[Any]:
         """What a compile-time loop runs over."""
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("static_range", "range"):
-            return list(range(*(self.constant(a) for a in node.args)))
-        value = self.constant(node)
+            if node.keywords:
+                raise self.fail(f"{node.func.id} takes one to three numbers by position", node)
+            value = self.fold(range, [Static(self.constant(a)) for a in node.args], node).value
+        else:
+            value = self.constant(node)
         if not isinstance(value, list | tuple | range):
             raise self.fail("write `for name in static_range(...)`", node)
+        if len(value) > MAX_UNROLLED:
+            raise self.fail(f"unrolling {len(value)} times; at most {MAX_UNROLLED}, so write a run-time range", node)
         return list(value)
 
     def visit_Subscript(self, node: ast.Subscript) -> Entity:  # noqa: N802
         owner = self.visit(node.value)
         if isinstance(owner, list) or (isinstance(owner, Static) and isinstance(owner.value, list | tuple)):
-            index = self.constant(node.slice)
             items = owner if isinstance(owner, list) else owner.value
-            if not isinstance(index, int) or not -len(items) <= index < len(items):
-                raise self.fail(f"the list has {len(items)} elements, no element {index!r}", node)
+            index = self.list_index(items, node)
             return items[index] if isinstance(owner, list) else Static(items[index])
-        if isinstance(owner, Static) and hasattr(owner.value, "__class_getitem__"):
-            return Static(owner.value[self.constant(node.slice)])
+        if isinstance(owner, Static) and isinstance(owner.value, type) and hasattr(owner.value, "__class_getitem__"):
+            return self.fold(lambda t, i: t[i], [owner, Static(self.constant(node.slice))], node)
         pointer = self.element(owner, node)
         return self.apply(TABLE["load"], [pointer, Static(None), Static(None)], node)
+
+    def list_index(self, items: Sequence[Any], node: ast.Subscript) -> int:
+        """The constant index of an element that a list has."""
+        index = self.constant(node.slice)
+        if not isinstance(index, int) or not -len(items) <= index < len(items):
+            raise self.fail(f"the list has {len(items)} elements, no element {index!r}", node)
+        return index
 
     def element(self, owner: Entity, node: ast.Subscript) -> tree.Expression:
         """The address p + i of `p[i]`."""
@@ -191,7 +211,7 @@ class Expressions:
         """Compute on constants as Python does."""
         try:
             return Static(function(*(o.value for o in operands)))
-        except (TypeError, ValueError, ArithmeticError) as error:
+        except (TypeError, ValueError, ArithmeticError, MemoryError, OperandError) as error:
             raise self.fail(f"constants: {error}", node) from None
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> Entity:  # noqa: N802
@@ -214,9 +234,18 @@ class Expressions:
             if not both_known and not name:
                 raise self.fail("`is` and `in` compare constants", node)
             one = self.fold(fold, [left, right], node) if both_known else self.apply(TABLE[name], [left, right], node)  # type: ignore[list-item]
-            result = one if result is None else self.apply(TABLE["bit_and"], [result, one], node)
+            if result is not None and not isinstance(result, Static | list) and result.kind is not bool1:
+                raise self.fail("vectors compare two at a time: write (x < y) & (y < z)", node)
+            result = one if result is None else self.both(result, one, node)
         assert result is not None
         return result
+
+    def both(self, left: Entity, right: Entity, node: ast.AST) -> Entity:
+        """Two parts of a chained comparison, either of which may be known already."""
+        for one, other in ((left, right), (right, left)):
+            if isinstance(one, Static):
+                return other if one.value else one
+        return self.apply(TABLE["bit_and"], [left, right], node)
 
     def visit_BoolOp(self, node: ast.BoolOp) -> Entity:  # noqa: N802
         is_and = isinstance(node.op, ast.And)
@@ -261,7 +290,7 @@ class Expressions:
         if isinstance(function, Operation):
             return self.operation(function, args, named, node)
         if function in (min, max, abs) and not all(isinstance(a, Static) for a in args):
-            return self.apply({min: minimum, max: maximum, abs: TABLE["absolute"]}[function], args, node)
+            return self.builtin(function, args, node)
         if function in FOLDED and all(isinstance(a, Static) for a in args) and not named:
             return self.fold(function, [a for a in args if isinstance(a, Static)], node)
         if function is len and isinstance(args[0], list):
@@ -269,6 +298,16 @@ class Expressions:
         if hasattr(function, "instantiate"):
             return self.call(function, args, named, node)
         raise self.fail(f"{getattr(function, '__name__', function)} is neither an operation nor a kernel", node)
+
+    def builtin(self, function: Any, args: list[Any], node: ast.AST) -> Entity:
+        """`min(x, y)` is y where y < x, else x, as Python has it; so the operands of `minimum` change places."""
+        operation, operands = {min: (minimum, 2), max: (maximum, 2), abs: (TABLE["absolute"], 1)}[function]
+        if len(args) != operands:
+            raise self.fail(f"{function.__name__} of run-time values takes {operands}", node)
+        made = self.apply(operation, args[::-1], node)
+        if operands == 2 and made.kind is not None and made.kind.lanes != 1:
+            raise self.fail(f"{function.__name__} is for scalars; use {operation.name}(x, y)", node)
+        return made
 
     def operation(self, function: Operation, args: list[Any], named: dict[str, Any], node: ast.AST) -> Entity:
         try:
@@ -316,9 +355,8 @@ class Expressions:
             if not isinstance(value, Static):
                 raise self.fail(f"{name} must be known at compile time", node)
             constants[name] = value.value
-        operands = [self.operand(a) for a in args]
         try:
-            function = kernel.instantiate(operands, constants)
+            function = kernel.instantiate([self.operand(a) for a in args], constants)
         except OperandError as error:
             raise self.fail(f"{kernel.name}: {error}", node) from None
         values = [self.bring(a, s.kind, node) for a, s in zip(args, function.parameters, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import inspect
 import textwrap
 from collections.abc import Sequence
@@ -17,12 +18,15 @@ from glassformer.simd.types import PointerValue, Value, bool1, is_type, vector
 
 def parse(function: Any) -> tuple[ast.FunctionDef, SourceMap]:
     """The syntax tree of a function and the way back to its file."""
-    lines, first = inspect.getsourcelines(function)
-    source = "".join(lines)
-    dedented = textwrap.dedent(source)
+    name = getattr(function, "__name__", repr(function))
+    try:
+        lines, first = inspect.getsourcelines(function)
+        dedented = textwrap.dedent("".join(lines))
+        definition = ast.parse(dedented).body[0]
+    except (OSError, TypeError, SyntaxError) as error:
+        raise OperandError(f"{name}: a kernel is a plain function in a source file that can be read: {error}") from None
     indent = len(lines[0]) - len(lines[0].lstrip())
     file = inspect.getsourcefile(function) or "<kernel>"
-    definition = ast.parse(dedented).body[0]
     source_map = SourceMap(file, first, indent, dedented.splitlines())
     if not isinstance(definition, ast.FunctionDef):
         raise KernelError("a kernel is a plain function", source_map.span(definition))
@@ -31,8 +35,18 @@ def parse(function: Any) -> tuple[ast.FunctionDef, SourceMap]:
 
 def outer_names(function: Any) -> dict[str, Any]:
     """What a function can see besides its own names: builtins, its module, what it closes over."""
-    closure = inspect.getclosurevars(function)
-    return {**closure.builtins, **function.__globals__, **closure.nonlocals}
+    return {**vars(builtins), **function.__globals__, **closed_over(function)}
+
+
+def closed_over(function: Any) -> dict[str, Any]:
+    """What a function sees of the functions around it; a name without a value yet is left out."""
+    found = {}
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            found[name] = cell.cell_contents
+        except ValueError:
+            continue
+    return found
 
 
 def build(
@@ -67,7 +81,12 @@ class Statements(Expressions):
         method = getattr(self, f"do_{type(node).__name__}", None)
         if method is None:
             raise self.fail(f"{type(node).__name__} is not part of the kernel language", node)
-        made: list[tree.Statement] = method(node)
+        try:
+            made: list[tree.Statement] = method(node)
+        except KernelError:
+            raise
+        except Exception as error:  # constants are arbitrary Python objects, so evaluating them may raise anything
+            raise self.fail(f"{type(error).__name__} at compile time: {error}", node) from error
         return made
 
     def do_Pass(self, node: ast.Pass) -> list[tree.Statement]:  # noqa: N802
@@ -188,7 +207,7 @@ class Statements(Expressions):
     def assign_element(self, target: ast.Subscript, value: Entity, node: ast.AST) -> list[tree.Statement]:
         owner = self.visit(target.value)
         if isinstance(owner, list):
-            element = owner[self.constant(target.slice)]
+            element = owner[self.list_index(owner, target)]
             if not isinstance(element, tree.Local):
                 raise self.fail("assign to one register of the list", target)
             slot = element.slot
@@ -219,7 +238,7 @@ class Statements(Expressions):
             return self.unrolled(node, node.target.id)
         assert isinstance(node.iter, ast.Call)
         bounds = [self.visit(a) for a in node.iter.args]
-        if not 1 <= len(bounds) <= 3:
+        if not 1 <= len(bounds) <= 3 or node.iter.keywords:
             raise self.fail("range takes one to three numbers", node.iter)
         start, stop, step = [Static(0), *bounds, Static(1)] if len(bounds) == 1 else [*bounds, Static(1)][:3]
         try:
