@@ -69,6 +69,23 @@ def test_corpus_covers_both_sides() -> None:
     assert all(case.reference is None or not case.accept for case in CORPUS), "we are never laxer than the reference"
 
 
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer.*git lfs pull"),
+        (b"PK\x03\x04", "a zip archive.*convert it to safetensors"),
+        (b"\x80\x02\x8a\x0al\xfc\x9cF\xf9", "a pickle.*convert it to safetensors"),
+        (b"GGUF\x03\0\0\0\x10", "a GGUF file"),
+        (b"<!DOCTYPE html>", "an HTML page.*fetch the file again"),
+    ],
+)
+def test_files_of_other_kinds_are_told_apart(start: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(start + bytes(64))
+    with pytest.raises(SafetensorsError, match=f"this is {message}"):
+        open_safetensors(path)
+
+
 def valid_file(tmp_path: Path) -> bytes:
     path = tmp_path / "valid.safetensors"
     tensors = {

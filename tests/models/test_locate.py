@@ -149,6 +149,13 @@ def test_cached_model_is_found_without_the_client(
     assert cached_snapshot(NAME) is None
 
 
+def test_pull_of_what_is_here_needs_no_connection(own_cache: Path, tmp_path: Path) -> None:
+    snapshot = fill_cache(own_cache, model_files(tmp_path))
+    assert pull(NAME) == pull(NAME, revision=COMMIT) == snapshot
+    with pytest.raises(ModelNotFoundError, match="HF_HUB_OFFLINE is set"):
+        pull(NAME, revision="other")
+
+
 def test_cache_reference_cannot_lead_outside(own_cache: Path, tmp_path: Path) -> None:
     snapshot = fill_cache(own_cache, model_files(tmp_path))
     (own_cache / "models--owner--tiny-model" / "refs" / "main").write_text(f"../snapshots/{snapshot.name}")

@@ -89,20 +89,18 @@ def _header_length(data: bytes | mmap.mmap, where: str) -> int:
         )
     length = int.from_bytes(data[:_LENGTH_BYTES], "little")
     if length > MAX_HEADER_BYTES:
-        raise SafetensorsError(f"{where}: {_not_safetensors(data[:32], length)}")
-    if _LENGTH_BYTES + length > size:
-        raise SafetensorsError(
-            f"{where}: the header should take {length:,} bytes after the first 8, but the file has {size:,} in all; "
-            "it is cut short or not a safetensors file: fetch it again"
+        found = f"found a header length of {length:,} bytes, expected at most {MAX_HEADER_BYTES:,}"
+    elif _LENGTH_BYTES + length > size:
+        found = (
+            f"the header should take {length:,} bytes after the first {_LENGTH_BYTES}, but the file has {size:,} in all"
         )
-    return length
+    else:
+        return length
+    raise SafetensorsError(f"{where}: {_other_kind(data[:32]) or f'{found}; not safetensors, or cut short'}")
 
 
-def _not_safetensors(start: bytes, length: int) -> str:
-    for magic, kind in _OTHER_KINDS:
-        if start.startswith(magic):
-            return f"this is {kind}"
-    return f"found a header length of {length:,} bytes, expected at most {MAX_HEADER_BYTES:,}; not a safetensors file?"
+def _other_kind(start: bytes) -> str | None:
+    return next((f"this is {kind}" for magic, kind in _OTHER_KINDS if start.startswith(magic)), None)
 
 
 def _metadata(value: object, where: str) -> dict[str, str]:

@@ -79,7 +79,8 @@ def cached_snapshot(name: str, revision: str = "main") -> Path | None:
 def pull(name: str, revision: str | None = None, progress: bool = True) -> Path:
     """Fetch a model's configuration, vocabulary and weights, and nothing else, into the local cache.
 
-    Honours HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE. What is there already is not fetched again.
+    Honours HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE. What is there already is not fetched
+    again, and where nothing can be fetched, a whole model in the cache will do.
 
     Args:
         name: `model` or `owner/model`.
@@ -94,9 +95,13 @@ def pull(name: str, revision: str | None = None, progress: bool = True) -> Path:
     """
     if not is_hub_name(name):
         raise ModelNotFoundError(f"{brief(name)} is not a name on the hub; expected `model` or `owner/model`")
-    if is_offline():
+    offline, installed = is_offline(), has_hub_client()
+    snapshot = None if installed and not offline else cached_snapshot(name, revision or "main")
+    if snapshot is not None:
+        return snapshot
+    if offline:
         raise ModelNotFoundError(f"cannot fetch {name}: HF_HUB_OFFLINE is set; unset it, or give a folder")
-    if not has_hub_client():
+    if not installed:
         raise ModelNotFoundError(f"cannot fetch {name}: run `pip install 'glassformer[hub]'`, then try again")
     hub: Any = import_module("huggingface_hub")
     with _failures_of(name), _progress_bars(progress):
