@@ -69,7 +69,9 @@ def catalog() -> dict[str, Entry]:
 
 
 def shown(value: Any) -> str:
-    """A compile-time constant as it is written in a kernel's source: types by their names."""
+    """A compile-time constant as `--set` takes it: types and kernels by their names."""
+    if isinstance(value, Kernel):
+        return value.name
     return value.__name__ if isinstance(value, type) else repr(value)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--asm", "stage", flag_value="asm", help="Show the assembly of the optimised kernel.")
 @click.option("--target", metavar="TARGET", help="Processor for --ir and --asm, such as avx2 (default: this one).")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE",
-              help="A compile-time constant: a number, or a type such as f16. May be repeated.")  # fmt: skip
+              help="A compile-time constant: a number, a type (f16) or a kernel. May be repeated.")  # fmt: skip
 @json_option
 @common_options
 def command(name: str | None, stage: str | None, target: str | None, settings: tuple[str, ...], as_json: bool) -> None:
@@ -47,7 +47,7 @@ def command(name: str | None, stage: str | None, target: str | None, settings: t
         near = get_close_matches(name, entries, n=3) or list(entries)
         raise click.UsageError(f"no kernel is called {name!r}; there are {', '.join(near)}")
     entry = entries[name]
-    shown = _stage(entry, stage, target, _constants(entry, settings))
+    shown = _stage(entry, stage, target, _constants(entry, settings, entries))
     if as_json:
         terminal.write_json(entry.as_json() | {"stage": stage or "source", "target": target, "text": shown})
     else:
@@ -90,26 +90,29 @@ def _stage(entry: Entry, stage: str | None, target: str | None, constants: dict[
         raise click.UsageError(f"{error}; --set NAME=VALUE gives a constant") from error
 
 
-def _constants(entry: Entry, settings: tuple[str, ...]) -> dict[str, Any]:
-    """The constants that `--set` names."""
+def _constants(entry: Entry, settings: tuple[str, ...], entries: Mapping[str, Entry]) -> dict[str, Any]:
+    """The constants that `--set` names; of `entries`, any kernel may be the value of one."""
     constants = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals or name not in entry.constants:
             known = ", ".join(entry.constants) or "none"
             raise click.UsageError(f"--set {setting}: expected NAME=VALUE with a constant of {entry.name}: {known}")
-        constants[name] = _value(text)
+        constants[name] = _value(text, entries)
     return constants
 
 
-def _value(text: str) -> Any:
-    """A constant as it is written: a type of the kernel language, or a Python literal."""
+def _value(text: str, entries: Mapping[str, Entry]) -> Any:
+    """A constant as it is written: a type or an operation of the kernel language, a kernel, or a Python literal."""
     from glassformer import simd
+    from glassformer.simd.table import Operation
 
     named = getattr(simd, text, None)
-    if isinstance(named, type):
+    if isinstance(named, (type, Operation)):
         return named
+    if text in entries:
+        return entries[text].kernel
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError) as error:
-        raise click.UsageError(f"{text!r} is neither a number nor a type of the kernel language") from error
+        raise click.UsageError(f"{text!r} is no number, nor a type, an operation or a kernel by name") from error
