@@ -12,12 +12,32 @@ from glassformer.generation.network import Float32
 from glassformer.runtime import ops
 
 Bools = npt.NDArray[np.bool_]
+Float64 = npt.NDArray[np.float64]
 Ids = npt.NDArray[np.int64]
 
 
-def descending(values: Float32, ids: Ids) -> Ids:
-    """`ids` (ascending) in the order of descending `values[ids]`, ties by ascending id."""
-    return ids[np.argsort(-values[ids], kind="stable")]
+def leading(keys: Float32 | Float64, count: int) -> Ids:
+    """Ids of the `count` smallest keys [n], and of all equal to the last of them, by ascending key and then id."""
+    within = np.arange(keys.size)
+    if count < keys.size:
+        within = np.flatnonzero(keys <= np.partition(keys, count - 1)[count - 1])
+    return within[np.argsort(keys[within], kind="stable")]
+
+
+def fewest(keys: Float32 | Float64, weights: Float32, mass: float) -> Ids:
+    """The first ids by ascending key and then id whose `weights` sum to at least `mass`: at least one.
+
+    Ids of weight zero are passed over; if all the others do not reach `mass`, they are all returned.
+    """
+    possible = np.flatnonzero(weights > 0)
+    keys, weights = keys[possible], weights[possible]
+    count = 128  # most often enough; sorting a whole vocabulary takes as long as a small model's step
+    while True:
+        ids = leading(keys, count)
+        reached = np.cumsum(weights[ids], dtype=np.float64)
+        if reached[-1] >= mass or ids.size == keys.size:
+            return possible[ids[: int(np.searchsorted(reached, mass, side="left")) + 1]]
+        count *= 8
 
 
 def keep(logits: Float32, kept: Bools) -> Float32:
@@ -46,10 +66,7 @@ def top_k(logits: Float32, k: int) -> Float32:
     """Keep the `k` most probable tokens, k >= 1 (Fan, Lewis and Dauphin 2018, arXiv:1805.04833)."""
     if k >= logits.size:
         return logits
-    threshold = np.partition(logits, logits.size - k)[logits.size - k]
-    above = logits > threshold
-    tied = np.flatnonzero(logits == threshold)[: k - int(above.sum())]
-    return keep(logits, above | kept_ids(logits.size, tied))
+    return keep(logits, kept_ids(logits.size, leading(-logits, k)[:k]))
 
 
 def top_p(logits: Float32, p: float) -> Float32:
@@ -60,14 +77,7 @@ def top_p(logits: Float32, p: float) -> Float32:
     if p >= 1.0:
         return logits
     probabilities = ops.softmax(logits)
-    # Tokens this rare hold less than 1 - p together, so the nucleus lies in the rest: no need to sort them all.
-    order = descending(probabilities, np.flatnonzero(probabilities >= (1.0 - p) / (2 * logits.size)))
-    mass = np.cumsum(probabilities[order], dtype=np.float64)
-    if mass[-1] < p:  # only where rounding leaves no room between p and 1
-        order = descending(probabilities, np.arange(logits.size))
-        mass = np.cumsum(probabilities[order], dtype=np.float64)
-    count = int(np.searchsorted(mass, p, side="left")) + 1
-    return keep(logits, kept_ids(logits.size, order[:count]))
+    return keep(logits, kept_ids(logits.size, fewest(-probabilities, probabilities, p)))
 
 
 def min_p(logits: Float32, fraction: float) -> Float32:
@@ -87,14 +97,9 @@ def typical(logits: Float32, mass: float) -> Float32:
     """
     if mass >= 1.0:
         return logits
-    log_probabilities = ops.log_softmax(logits)
+    surprisal = -ops.log_softmax(logits).astype(np.float64)
     probabilities = ops.softmax(logits)
-    possible = np.flatnonzero(probabilities > 0)
-    surprisal = -log_probabilities[possible].astype(np.float64)
-    weights = probabilities[possible].astype(np.float64)
-    entropy = np.cumsum(weights * surprisal)[-1]  # cumsum adds in order; sum's order is the machine's choice
+    terms = np.multiply(probabilities, surprisal, out=np.zeros_like(surprisal), where=probabilities > 0)
+    entropy = np.cumsum(terms)[-1]  # cumsum adds in order; sum's order is the machine's choice
     distance = np.abs(surprisal - entropy)
-    order = np.argsort(distance, kind="stable")
-    reached = int(np.searchsorted(np.cumsum(weights[order]), mass, side="left"))
-    threshold = distance[order[min(reached, order.size - 1)]]
-    return keep(logits, kept_ids(logits.size, possible[distance <= threshold]))
+    return keep(logits, distance <= distance[fewest(distance, probabilities, mass)[-1]])

@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from glassformer.generation.filters import descending
+from glassformer.generation.filters import leading
 from glassformer.generation.network import Float32
 from glassformer.runtime import ops
 
@@ -26,11 +24,7 @@ class TokenLogprob:
 
 def most_probable(log_probabilities: Float32, count: int) -> tuple[tuple[int, float], ...]:
     """(id, logprob) of the `count` greatest of [vocab_size], in descending order."""
-    count = min(count, log_probabilities.size)
-    if count == 0:
-        return ()
-    threshold = np.partition(log_probabilities, log_probabilities.size - count)[log_probabilities.size - count]
-    best = descending(log_probabilities, np.flatnonzero(log_probabilities >= threshold))[:count]
+    best = leading(-log_probabilities, count)[:count] if count else ()
     return tuple((int(token), float(log_probabilities[token])) for token in best)
 
 
