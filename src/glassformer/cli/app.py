@@ -9,7 +9,7 @@ from click.shell_completion import shell_complete
 
 from glassformer import __version__
 from glassformer.cli import terminal
-from glassformer.cli.failures import describe
+from glassformer.cli.failures import USAGE, describe
 from glassformer.cli.interrupts import watched_interrupts
 from glassformer.cli.options import common_options
 from glassformer.cli.session import Session
@@ -39,7 +39,7 @@ def _print_version(ctx: click.Context, parameter: click.Parameter, value: bool) 
         ctx.exit()
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version,
               help="Print the version and exit.")  # fmt: skip
 @common_options
@@ -89,12 +89,12 @@ def _failure(error: BaseException, session: Session, *, interrupted: bool) -> in
 
 def _invoke(arguments: Sequence[str], session: Session) -> int:
     """Parse and run; click's own `main` is passed over, since it ends the process in ways of its own."""
+    if not arguments:
+        terminal.note(root.get_help(click.Context(root, info_name=PROGRAM)))
+        return USAGE
     try:
         with root.make_context(PROGRAM, list(arguments), obj=session) as context:
             root.invoke(context)
-    except click.exceptions.NoArgsIsHelpError as error:
-        terminal.note(error.ctx.get_help() if error.ctx else "")
-        return 2
     except click.exceptions.Exit as leave:
         return leave.exit_code
     return 0
