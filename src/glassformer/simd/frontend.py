@@ -73,6 +73,7 @@ class Statements(Expressions):
     def __init__(self, source: SourceMap, names: dict[str, Entity], outer: dict[str, Any], result: type[Value] | None) -> None:
         super().__init__(source, names, outer)
         self.result = result
+        self.aliases: set[str] = set()  # names of lists that have another name too
 
     def block(self, body: Sequence[ast.stmt]) -> list[tree.Statement]:
         return [made for statement in body for made in self.statement(statement)]
@@ -166,9 +167,7 @@ class Statements(Expressions):
 
     def assign_name(self, name: str, value: Entity, node: ast.AST) -> list[tree.Statement]:
         if isinstance(value, list):
-            made: list[tree.Statement] = []
-            self.names[name] = self.registers(name, value, made, node)
-            return made
+            return self.assign_list(name, value, node)
         if isinstance(value, Static) and (name.isupper() or not isinstance(value.value, int | float)):
             self.names[name] = value  # an upper-case name is a constant
             self.locals.pop(name, None)
@@ -187,6 +186,20 @@ class Statements(Expressions):
         self.locals[name] = slot
         self.names[name] = tree.Local(slot)
         return slot
+
+    def assign_list(self, name: str, value: list[Any], node: ast.AST) -> list[tree.Statement]:
+        """A new list goes into the slots that the name has already, so that a loop around it sees it; else an alias."""
+        if not isinstance(node, ast.List | ast.ListComp | ast.Tuple):
+            self.names[name] = value
+            self.aliases.add(name)
+            return []
+        made: list[tree.Statement] = []
+        fresh, known = self.registers(name, value, made, node), self.names.get(name)
+        if name not in self.aliases and same_shape(known, fresh):
+            return made + copies(known, fresh)
+        self.names[name] = fresh
+        self.aliases.discard(name)
+        return made
 
     def registers(self, name: str, items: list[Any], made: list[tree.Statement], node: ast.AST) -> list[Any]:
         """Slots for the elements of a (nested) list, with the statements that fill them."""
@@ -212,6 +225,8 @@ class Statements(Expressions):
                 raise self.fail("assign to one register of the list", target)
             slot = element.slot
             return [tree.Assign(slot, self.fitting(value, slot.kind, f"{slot.name} is {slot.kind.name}, the value", node))]
+        if isinstance(owner, Static) and isinstance(owner.value, list | tuple):
+            raise self.fail("this list holds constants; registers have types, as in [f32(0.0) for i in static_range(4)]", target)
         address = self.element(owner, target)
         return [tree.Evaluate(self.apply(TABLE["store"], [address, value, Static(None)], node))]
 
@@ -221,14 +236,27 @@ class Statements(Expressions):
         condition = self.visit(node.test)
         if isinstance(condition, Static):  # decided at compile time: the other branch need not even fit
             return self.block(node.body if condition.value else node.orelse)
-        return [tree.If(self.truth(condition, node.test), self.block(node.body), self.block(node.orelse))]
+        return [tree.If(self.truth(condition, node.test), self.inner(node.body), self.inner(node.orelse))]
+
+    def inner(self, body: list[ast.stmt]) -> list[tree.Statement]:
+        """A block that may run never, or often: constants and lists that it makes are its own, and it changes no outer ones."""
+        before = dict(self.names)
+        made = self.block(body)
+        for name, entity in list(self.names.items()):
+            known = before.get(name)
+            if known is None and isinstance(entity, Static | list):
+                del self.names[name]
+            elif known is not None and known is not entity and known != entity:
+                raise self.fail(f"{name} is known at compile time or has another type outside this block, so a run-time "
+                                "if or loop cannot change it; use another name", body[0])  # fmt: skip
+        return made
 
     def do_While(self, node: ast.While) -> list[tree.Statement]:  # noqa: N802
         if node.orelse:
             raise self.fail("while ... else is not part of the kernel language", node.orelse[0])
         test = self.visit(node.test)
         condition = tree.Constant(bool1, bool(test.value)) if isinstance(test, Static) else self.truth(test, node.test)
-        return [tree.While(condition, self.block(node.body))]
+        return [tree.While(condition, self.inner(node.body))]
 
     def do_For(self, node: ast.For) -> list[tree.Statement]:  # noqa: N802
         if node.orelse or not isinstance(node.target, ast.Name):
@@ -251,7 +279,7 @@ class Statements(Expressions):
         existing = self.locals.get(node.target.id)
         reuse = existing is not None and existing.kind is kind and isinstance(self.names.get(node.target.id), tree.Local)
         slot = existing if reuse and existing is not None else self.new_slot(node.target.id, kind)
-        return [tree.For(slot, *values, self.block(node.body))]
+        return [tree.For(slot, *values, self.inner(node.body))]
 
     def unrolled(self, node: ast.For, name: str) -> list[tree.Statement]:
         """A compile-time loop: the body once for each value."""
@@ -264,6 +292,20 @@ class Statements(Expressions):
             made += self.block(node.body)
         self.names.pop(name, None)
         return made
+
+
+def same_shape(known: Any, fresh: Any) -> bool:
+    """Whether two (nested) lists of registers agree in lengths and types."""
+    if isinstance(known, list) and isinstance(fresh, list):
+        return len(known) == len(fresh) and all(same_shape(k, f) for k, f in zip(known, fresh, strict=True))
+    return isinstance(known, tree.Local) and isinstance(fresh, tree.Local) and known.kind is fresh.kind
+
+
+def copies(goal: Any, source: Any) -> list[tree.Statement]:
+    """Assignments of registers to registers."""
+    if isinstance(goal, list):
+        return [made for g, s in zip(goal, source, strict=True) for made in copies(g, s)]
+    return [tree.Assign(goal.slot, source)]
 
 
 def inside_loop(statement: ast.AST, outer: ast.For) -> bool:
