@@ -1,28 +1,32 @@
-"""Interim: the tensor engine's names over NumPy, until its kernels stand."""
+"""The tensor engine's operations as functions, over all threads of this machine: `from glassformer import ops`.
 
-import numpy as np
-import numpy.typing as npt
+    ops.matmul(a, b)   ops.softmax(x)   ops.layer_norm(x, weight, bias)   ops.gelu(x) ...
 
-Float32 = npt.NDArray[np.float32]
+They are the methods of `glassformer.runtime.engine.Ops`; make one around an executor of your own to choose threads or
+processor level.
+"""
 
+from __future__ import annotations
 
-def exp(x: Float32) -> Float32:
-    """exp(x), elementwise."""
-    return np.exp(x.astype(np.float32))
+from functools import cache
+from typing import Any
 
-
-def log(x: Float32) -> Float32:
-    """Natural logarithm, elementwise."""
-    return np.log(x.astype(np.float32))
-
-
-def softmax(x: Float32) -> Float32:
-    """Softmax over the last axis."""
-    e = np.exp(x - x.max(axis=-1, keepdims=True))
-    return (e / e.sum(axis=-1, keepdims=True)).astype(np.float32)
+from glassformer.runtime.engine import Ops
+from glassformer.runtime.executor import default_executor
 
 
-def log_softmax(x: Float32) -> Float32:
-    """log(softmax(x)) over the last axis."""
-    s = x - x.max(axis=-1, keepdims=True)
-    return (s - np.log(np.exp(s).sum(axis=-1, keepdims=True))).astype(np.float32)
+@cache
+def default_ops() -> Ops:
+    """The operations over the default executor."""
+    return Ops(default_executor())
+
+
+def __getattr__(name: str) -> Any:
+    """An operation by name."""
+    if name.startswith("_") or not hasattr(Ops, name):
+        raise AttributeError(f"glassformer.ops has no operation {name!r}")
+    return getattr(default_ops(), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(name for name in dir(Ops) if not name.startswith("_"))

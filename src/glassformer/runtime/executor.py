@@ -1,0 +1,99 @@
+"""Where operations go: an operation makes a launch, an executor runs it now or, later, records it into a plan."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from glassformer.errors import GlassformerError
+from glassformer.runtime.cpus import default_threads
+from glassformer.runtime.threads import WorkerPool
+from glassformer.simd import reference
+from glassformer.simd.kernel import Variant
+from glassformer.simd.target import Target, find_target
+
+SMALL = 20_000  # elementary steps below which waking other threads costs more than it gains
+MAX_THREADS = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Launch:
+    """A compiled kernel, its arguments (arrays and numbers, without the range) and the tasks that threads share."""
+
+    kernel: Variant
+    arguments: tuple[Any, ...]
+    tasks: int
+    work: int  # elementary steps in all, to tell small launches
+
+
+class Executor(Protocol):
+    """Runs or records launches. `empty` gives the buffers that operations write, so that a recorder can place them."""
+
+    target: Target
+    threads: int
+
+    def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> npt.NDArray[Any]: ...
+
+    def run(self, launch: Launch) -> None: ...
+
+
+class ThreadsError(GlassformerError):
+    """A number of threads that makes no sense."""
+
+
+class Eager:
+    """Runs each launch at once, on all threads where that pays."""
+
+    def __init__(self, threads: int | None = None, target: str | None = None) -> None:
+        if threads is not None and not (isinstance(threads, int) and 1 <= threads <= MAX_THREADS):
+            raise ThreadsError(f"threads must be a whole number from 1 to {MAX_THREADS}, found {threads!r}")
+        self.threads = threads or default_threads()
+        self.target = find_target(target)
+        self._lock = threading.Lock()
+        self._pool: WorkerPool | None = None
+        self._process = 0
+
+    def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> npt.NDArray[Any]:
+        """A new array for a result."""
+        return np.empty(shape, dtype)
+
+    def run(self, launch: Launch) -> None:
+        """Run a launch; returns when it is done."""
+        if launch.tasks <= 0:
+            return
+        if reference.wanted():
+            launch.kernel(*launch.arguments, begin=0, end=launch.tasks)
+            return
+        loaded = launch.kernel.load(self.target)
+        block = loaded.pack(launch.arguments)
+        if self.threads == 1 or launch.tasks == 1 or launch.work < SMALL:
+            loaded.entry(block, 0, launch.tasks)
+        else:
+            self.pool().run(loaded.address, ctypes.cast(block, ctypes.c_void_p).value or 0, launch.tasks)
+
+    def pool(self) -> WorkerPool:
+        """The workers, started when first needed, and anew in a forked child, which inherits none."""
+        if self._process != os.getpid():
+            with self._lock:
+                if self._process != os.getpid():
+                    self._pool = WorkerPool(self.threads, self.target)
+                    self._process = os.getpid()
+        assert self._pool is not None
+        return self._pool
+
+    def __del__(self) -> None:
+        if self._pool is not None and self._process == os.getpid():
+            self._pool.close()
+
+
+@cache
+def default_executor() -> Eager:
+    """The executor of `glassformer.ops` and of models that ask for nothing else."""
+    return Eager()

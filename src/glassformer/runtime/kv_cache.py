@@ -1,0 +1,64 @@
+"""Keys and values of the tokens that a sequence has so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from glassformer.errors import GlassformerError
+from glassformer.kernels.attention import KEYS
+
+Float32 = npt.NDArray[np.float32]
+
+
+class CacheError(GlassformerError):
+    """A cache asked to hold more tokens than it was made for."""
+
+
+@dataclass
+class KVCache:
+    """One sequence's cache.
+
+    keys: per layer [n_head, blocks of 16 positions, head_dim, 16] f32; values: per layer [n_head, capacity, padded head_dim].
+    The capacity is rounded up to whole blocks of the attention kernel; `limit` is what was asked for.
+    """
+
+    n_layer: int
+    n_head: int
+    head_dim: int
+    limit: int
+    length: int = 0
+    keys: list[Float32] = field(default_factory=list)
+    values: list[Float32] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.capacity = -(-self.limit // KEYS) * KEYS
+        self.padded = -(-self.head_dim // 16) * 16
+        for _ in range(self.n_layer):
+            # Zeros, not garbage: what lies behind the last position is multiplied by zero, and 0 * NaN is NaN.
+            self.keys.append(np.zeros((self.n_head, self.capacity // 16, self.head_dim, 16), np.float32))
+            self.values.append(np.zeros((self.n_head, self.capacity, self.padded), np.float32))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all layers."""
+        return sum(array.nbytes for array in (*self.keys, *self.values))
+
+    def advance(self, tokens: int) -> None:
+        """Count tokens that all layers have appended."""
+        self.length += tokens
+
+    def check_room(self, tokens: int) -> None:
+        """Refuse tokens that do not fit."""
+        if self.length + tokens > self.limit:
+            raise CacheError(f"the cache holds {self.length} of {self.limit} tokens; {tokens} more do not fit: make a larger one")
+
+    def truncate(self, length: int) -> None:
+        """Forget the tokens from a position on."""
+        if not 0 <= length <= self.length:
+            raise CacheError(f"cannot cut a cache of {self.length} tokens to {length}")
+        self.length = length
+
+
