@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from glassformer.simd import tree
-from glassformer.simd.builder import Builder, constant, llvm_type
+from glassformer.simd.builder import Builder, Kind, constant, llvm_type
 from glassformer.simd.errors import OperandError
 from glassformer.simd.table import Arg, Static
 from glassformer.simd.target import Target
@@ -20,24 +21,31 @@ def emit_module(function: tree.Function, target: Target) -> str:
     The module has one exported function, `i64 glassformer_entry(ptr arguments, i64 begin, i64 end)`: every parameter
     lies in an 8-byte slot of the block of arguments, except `begin` and `end`, which are the range of tasks to do.
     """
-    check_entry(function)
     module = Module(Builder(target))
-    module.entry(function)
+    if entry_problem({s.name: s.kind for s in function.parameters}, function.result):
+        module.define(function, exported=True)  # to be looked at
+    else:
+        module.entry(function)
     return module.b.module(function.name)
 
 
-def check_entry(function: tree.Function) -> None:
-    """A kernel with code of its own takes pointers and numbers, `begin` and `end` last, and returns an i64 or nothing."""
-    for slot in function.parameters:
-        if slot.kind.lanes != 1 or slot.kind.kind not in "iufp":
-            raise OperandError(f"{function.name}: {slot.name} is {slot.kind.name}, so only kernels can call it; "
-                               "a kernel called from Python takes pointers, integers, f32 and f64")  # fmt: skip
-    if function.result not in (None, i64):
-        raise OperandError(f"{function.name}: it returns {function.result.name}, so only kernels can call it; "  # type: ignore[union-attr]
-                           "a kernel called from Python returns i64 or nothing")  # fmt: skip
-    ranges = [s.name in ("begin", "end") and s.kind is i64 for s in function.parameters]
-    if any(ranges) and (sum(ranges) != 2 or ranges[-2:] != [True, True] or function.parameters[-2].name != "begin"):
-        raise OperandError(f"{function.name}: `begin: i64, end: i64` are the range of tasks and the last two parameters")
+def check_entry(name: str, parameters: Mapping[str, Kind], result: Kind | None) -> None:
+    """Refuse a kernel that Python cannot call."""
+    if problem := entry_problem(parameters, result):
+        raise OperandError(f"{name}: {problem}")
+
+
+def entry_problem(parameters: Mapping[str, Kind], result: Kind | None) -> str:
+    """What keeps Python from calling a kernel: it takes pointers and numbers, `begin` and `end` last, returns i64 or nothing."""
+    for name, kind in parameters.items():
+        if kind.lanes != 1 or kind.kind not in "iufp":
+            return f"{name} is {kind.name}, so only kernels call it; from Python come pointers, integers, f32 and f64"
+    if result not in (None, i64):
+        return f"it returns {result.name}, so only kernels call it; to Python go i64 or nothing"  # type: ignore[union-attr]
+    names = list(parameters)
+    if ({"begin", "end"} & parameters.keys()) and (names[-2:] != ["begin", "end"] or {parameters[n] for n in names[-2:]} != {i64}):
+        return "`begin: i64, end: i64` are the range of tasks and stand last"
+    return ""
 
 
 class Module:
@@ -70,13 +78,13 @@ class Module:
     def call_i64(self, name: str, values: list[str]) -> str:
         return self.b.value(f"call i64 @{name}({', '.join(values)})")
 
-    def define(self, function: tree.Function) -> str:
+    def define(self, function: tree.Function, *, exported: bool = False) -> str:
         """Write a function, once, and those it calls before it; its name in the module."""
         if function not in self.names:
             for callee in called(function.body):
                 self.define(callee)
             self.names[function] = f"{re.sub(r'[^A-Za-z0-9_]', '_', function.name)}.{len(self.names)}"
-            FunctionEmitter(self, function).run()
+            FunctionEmitter(self, function).run("" if exported else "internal ")
         return self.names[function]
 
 
@@ -88,11 +96,11 @@ class FunctionEmitter:
         self.slots: dict[tree.Slot, str] = {}
         self.loops: list[tuple[str, str]] = []  # labels to continue at and to break to
 
-    def run(self) -> None:
+    def run(self, linkage: str) -> None:
         b, function = self.b, self.function
         result = llvm_type(function.result) if function.result else "void"
         typed = ", ".join(f"{llvm_type(s.kind)} %p{i}" for i, s in enumerate(function.parameters))
-        b.start_function(f"define internal {result} @{self.module.names[function]}({typed}) alwaysinline #0")
+        b.start_function(f"define {linkage}{result} @{self.module.names[function]}({typed}) alwaysinline #0")
         for i, slot in enumerate(function.parameters):
             b.line(f"store {llvm_type(slot.kind)} %p{i}, ptr {self.slot(slot)}")
         self.block(function.body)

@@ -13,19 +13,19 @@ from functools import cached_property
 from types import CodeType
 from typing import Any
 
-
 from glassformer.simd import reference, tree
 from glassformer.simd.cache import default_folder, language_fingerprint, object_cache
-from glassformer.simd.emit import ENTRY, emit_module
-from glassformer.simd.errors import OperandError
+from glassformer.simd.emit import ENTRY, check_entry, emit_module
+from glassformer.simd.errors import OperandError, TargetError
 from glassformer.simd.frontend import bind_lanes, build, fix_lanes
-from glassformer.simd.table import Operand, Operation
-from glassformer.simd.target import Target, find_target, load_llvm
+from glassformer.simd.table import Operand, Operation, Static, literal_fits
+from glassformer.simd.target import Target, find_target, load_llvm, runnable_targets
 from glassformer.simd.types import PointerValue, Value, i64, is_type
 
 SLOT_FORMATS = {"i8": "b7x", "u8": "B7x", "i16": "h6x", "u16": "H6x", "i32": "i4x", "u32": "I4x", "i64": "q", "u64": "Q",
                 "f32": "f4x", "f64": "d"}  # fmt: skip
 _compile_lock = threading.Lock()  # LLVM's context is shared
+_build_lock = threading.RLock()
 
 
 class Kernel:
@@ -35,6 +35,8 @@ class Kernel:
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
+        if not inspect.isfunction(function):
+            raise OperandError(f"a kernel is a plain Python function, not {function!r}")
         self.function = function
         self.name = function.__name__
         self.__doc__ = function.__doc__
@@ -44,16 +46,24 @@ class Kernel:
     @cached_property
     def annotations(self) -> tuple[dict[str, Any], Any, dict[str, Any]]:
         """Types of the parameters, of the result, and the constants' defaults (inspect's `empty` where none)."""
-        hints = inspect.get_annotations(self.function, eval_str=True)
+        try:
+            hints = inspect.get_annotations(self.function, eval_str=True)
+            declared = inspect.signature(self.function).parameters
+        except Exception as error:  # annotations given as text are evaluated, which may raise anything
+            raise OperandError(f"{self.name}: its annotations cannot be read: {error}") from None
         parameters, constants = {}, {}
-        for name, parameter in inspect.signature(self.function).parameters.items():
+        for name, parameter in declared.items():
             if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
                 constants[name] = parameter.default
+            elif parameter.kind is not parameter.POSITIONAL_OR_KEYWORD or parameter.default is not parameter.empty:
+                raise OperandError(f"{self.name}: parameter {name}: a kernel has neither * parameters nor defaults of run-time ones")
             elif not is_type(hints.get(name)):
                 raise OperandError(f"{self.name}: parameter {name} needs a machine type, such as {name}: i64")
             else:
                 parameters[name] = hints[name]
         result = hints.get("return")
+        if result is not None and not is_type(result):
+            raise OperandError(f"{self.name}: it returns {result!r}, which is no machine type such as i64")
         return parameters, result, constants
 
     def specialise(self, **constants: Any) -> Variant:
@@ -70,10 +80,12 @@ class Kernel:
         return out
 
     def _variant(self, constants: dict[str, Any], lanes: int) -> Variant:
-        key = (*constants.items(), lanes)
-        if key not in self.variants:
-            self.variants[key] = Variant(self, constants, lanes)
-        return self.variants[key]
+        key = (*((name, type(value), value) for name, value in constants.items()), lanes)  # 1, 1.0 and True differ
+        try:
+            return self.variants.setdefault(key, Variant(self, constants, lanes))
+        except TypeError:
+            raise OperandError(f"{self.name}: constants are numbers, types, tuples, operations and kernels, "
+                               f"not {constants}") from None  # fmt: skip
 
     def instantiate(self, operands: Sequence[Operand], constants: dict[str, Any]) -> tree.Function:
         """The typed tree for a call from another kernel."""
@@ -82,14 +94,29 @@ class Kernel:
             raise OperandError(f"takes {len(parameters)} operands ({', '.join(parameters)}), got {len(operands)}")
         variant = self._variant(self._complete(constants), bind_lanes(parameters, operands))
         for operand, (name, kind) in zip(operands, variant.parameters.items(), strict=True):
+            if isinstance(operand, Static) and not literal_fits(operand.value, kind.scalar):
+                raise OperandError(f"{name} is {kind.name}, which {operand.value!r} does not fit")
             if is_type(operand) and operand is not kind and (operand.scalar is not kind.scalar or operand.lanes != 1):  # type: ignore[union-attr]
                 raise OperandError(f"{name} is {kind.name}, the operand is {operand.name}")  # type: ignore[union-attr]
         return variant.function
 
     def __call__(self, *args: Any, **constants: Any) -> Any:
-        if reference.running():
-            return self.function(*args, **constants)
+        if reference.running() or any(isinstance(a, Value) for a in args):
+            return self._as_python(args, constants)
         return self.specialise(**constants)(*args)
+
+    def _as_python(self, args: Sequence[Any], constants: dict[str, Any]) -> Any:
+        """A call within reference mode: operands and result come to their types, as they do in machine code."""
+        parameters, result, _ = self.annotations
+        if len(args) != len(parameters):
+            raise OperandError(f"{self.name} takes {len(parameters)} operands ({', '.join(parameters)}), got {len(args)}")
+        lanes = bind_lanes(parameters, [type(a) if isinstance(a, Value) else Static(a) for a in args])
+        kinds = [fix_lanes(kind, lanes) for kind in parameters.values()]
+        values = [a if isinstance(a, kind) else kind(a) for a, kind in zip(args, kinds, strict=True)]
+        with reference.inside(lanes):
+            made = self.function(*values, **self._complete(constants))
+        kind = fix_lanes(result, lanes)
+        return made if kind is None or isinstance(made, kind) else kind(made)
 
     def tree(self, **constants: Any) -> str:
         """The typed tree as text."""
@@ -128,14 +155,15 @@ class Variant:
     @cached_property
     def function(self) -> tree.Function:
         """The typed tree."""
-        if self._building:
-            raise OperandError(f"{self.owner.name} calls itself; kernels are inlined, so recursion has no end")
-        self._building = True
-        try:
-            result = fix_lanes(self.owner.annotations[1], self.lanes)
-            return build(self.owner.function, self.parameters, result, self.constants, self.lanes)
-        finally:
-            self._building = False
+        with _build_lock:  # held again by calls within this one
+            if self._building:
+                raise OperandError(f"{self.owner.name} calls itself; kernels are inlined, so recursion has no end")
+            self._building = True
+            try:
+                result = fix_lanes(self.owner.annotations[1], self.lanes)
+                return build(self.owner.function, self.parameters, result, self.constants, self.lanes)
+            finally:
+                self._building = False
 
     def compile_for(self, target: Target, emit: str = "emit_object") -> Any:
         """Optimise for a target and emit an object or assembly."""
@@ -164,6 +192,9 @@ class Variant:
         """Machine code in this process, from the cache or compiled now."""
         target = target or find_target()
         if target.name not in self.loaded:
+            check_entry(self.function.name, self.parameters, self.owner.annotations[1])
+            if target.name not in runnable_targets():
+                raise TargetError(f"this machine cannot run {target.name}; it runs {', '.join(runnable_targets())}")
             store, key = object_cache(default_folder()), self.key(target)
             code = store.read(key)
             if code is None:
@@ -174,15 +205,16 @@ class Variant:
 
     def __call__(self, *args: Any, begin: int = 0, end: int = 0, target: Target | None = None) -> int | None:
         """Run on this thread; arrays for pointers, Python numbers for the rest (`begin` and `end` positional or by name)."""
+        if len(args) not in (slots := len(self.parameters), slots - len({"begin", "end"} & self.parameters.keys())):
+            raise OperandError(f"{self.owner.name}({', '.join(self.parameters)}) got {len(args)} arguments")
         if reference.wanted():
-            full = list(args) + [v for n, v in (("begin", begin), ("end", end)) if n in self.parameters][: len(self.parameters) - len(args)]
+            full = [*args, begin, end][: len(self.parameters)] if len(args) < slots else args
             result = reference.run(self.owner.function, self.parameters, full, self.constants)
             return None if result is None else int(result)
         loaded = self.load(target)
-        slots = len(loaded.names)
-        if len(args) > slots:
-            begin, end = args[slots:]
-        outcome = loaded.entry(loaded.pack(args[:slots]), begin, end)
+        if len(args) > len(loaded.names):
+            begin, end = args[-2:]
+        outcome = loaded.entry(loaded.pack(args[: len(loaded.names)]), begin, end)
         return outcome if self.owner.annotations[1] is i64 else None
 
 
@@ -202,8 +234,12 @@ class Loaded:
 
     def pack(self, args: Sequence[Any]) -> bytes:
         """Arguments as the block that the entry reads; arrays become their addresses."""
-        values = [address_of(a) if p else a for a, p in zip(args, self.pointers, strict=True)]
-        return self.format.pack(*values)
+        try:
+            return self.format.pack(*[address_of(a) if p else a for a, p in zip(args, self.pointers, strict=True)])
+        except (struct.error, AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+            expected = ", ".join(f"{n}: {k.name}" for n, k in zip(self.names, self.kinds, strict=True))
+            found = ", ".join(type(a).__name__ if p else repr(a) for a, p in zip(args, self.pointers, strict=False))
+            raise OperandError(f"{self.kernel_name}({expected}) cannot take ({found}): {error}") from None
 
 
 def address_of(array: Any) -> int:

@@ -119,7 +119,7 @@ def _barrier(arrivals: Pointer[i64], threads: i64):  # type: ignore[no-untyped-d
 
 def function(name: str, summary: str, body: Kernel) -> Operation:
     """An f32 operation of the table whose meaning and lowering are one kernel."""
-    entry = define(name, summary, "x", elementwise("f"), lambda result, x: body.function(result.wrap(x)), inlined, group="functions")
+    entry = define(name, summary, "x", elementwise("f"), lambda result, x: body(result.wrap(x)), inlined, group="functions")
     object.__setattr__(entry, "kernel", body)
     return entry
 

@@ -11,7 +11,8 @@ import numpy as np
 from glassformer.simd.builder import Builder, constant, llvm_type
 from glassformer.simd.errors import OperandError
 from glassformer.simd.table import (
-    Arg, Kind, Lowering, Operand, Operation, Signature, Static, define, elementwise, unify, wrapping,
+    Arg, Kind, Lowering, Operand, Operation, Signature, Static, define, elementwise, integer_range, unify,
+    wrapping,
 )  # fmt: skip
 from glassformer.simd.types import Array, bool1, vector
 
@@ -44,11 +45,10 @@ def overload(kind: Kind) -> str:
 
 def binary(
     name: str, summary: str, kinds: str, meaning: Callable[[Any, Any], Array], lower: Lowering, group: str = "arithmetic",
-    **overrides: Lowering,
 ) -> Operation:  # fmt: skip
     """An operation on two operands of one type."""
     reference = wrapping(lambda result, x, y: meaning(x, y))
-    return define(name, summary, "x y", elementwise(kinds), reference, lower, group=group, **overrides)
+    return define(name, summary, "x y", elementwise(kinds), reference, lower, group=group)
 
 
 def unary(name: str, summary: str, kinds: str, meaning: Callable[[Any], Array], lower: Lowering, group: str) -> Operation:
@@ -106,8 +106,27 @@ def lower_mod(b: Builder, result: Kind, x: Arg, y: Arg) -> str:
     return b.value(f"sub {kind} {x.text}, {product}")
 
 
-floordiv = binary("floordiv", "`x // y`, rounded down; y must not be 0", "iu", np.floor_divide, lower_floordiv)
-mod = binary("mod", "`x % y`, with the sign of y; y must not be 0", "iu", np.mod, lower_mod)
+def sign_division(operands: Sequence[Operand]) -> Signature:
+    divisor = operands[1]
+    if isinstance(divisor, Static) and divisor.value == 0:
+        raise OperandError("division by 0")
+    return elementwise("iu")(operands)
+
+
+def division(name: str, summary: str, meaning: Callable[[Any, Any], Array], lower: Lowering) -> Operation:
+    """Division of integers; what processors trap on is an error in reference mode."""
+
+    def reference(result: Kind, x: Any, y: Any) -> Array:
+        lowest = integer_range(result)[0]
+        if np.any(y == 0) or (result.kind == "i" and np.any((x == lowest) & (y == -1))):
+            raise OperandError(f"{name} of {x} by {y}: division by 0, or a quotient that does not fit")
+        return meaning(x, y)
+
+    return define(name, summary, "x y", sign_division, reference, lower, group="arithmetic")
+
+
+floordiv = division("floordiv", "`x // y`, rounded down; y must not be 0 and the quotient must fit", np.floor_divide, lower_floordiv)
+mod = division("mod", "`x % y`, with the sign of y; y must not be 0 and x // y must fit", np.mod, lower_mod)
 
 
 def lower_neg(b: Builder, result: Kind, x: Arg) -> str:
@@ -215,7 +234,7 @@ def wide_constant(lanes: int, element: str, text: str) -> str:
 
 
 fma = define("fma", "x * y + z, rounded once on every target", "x y z", elementwise("f"), fma_reference, lower_fma,
-             group="arithmetic", fma=intrinsic("fma"))  # fmt: skip
+             group="arithmetic", overrides={"fma": intrinsic("fma")})  # fmt: skip
 
 # ---------------------------------------------------------------- rounding
 

@@ -14,7 +14,7 @@ from glassformer.simd.table import (
     Arg, Kind, Operand, Signature, Static, define, integer_range, literal_fits, need_type, need_value, with_lanes,
 )  # fmt: skip
 from glassformer.simd.types import (
-    OPERATORS, Array, PointerValue, Value, bf16, bool1, byte_size, f16, f32, numpy_dtype, u16, u32, vector,
+    OPERATORS, Array, PointerValue, Value, bf16, bool1, byte_size, f16, f32, numpy_dtype, open_lanes, u16, u32, vector,
 )  # fmt: skip
 
 
@@ -35,6 +35,8 @@ def sign_convert(operands: Sequence[Operand]) -> Signature:
         return Signature((goal, None), goal)
     source = need_value(operands[0], "iufbhs", "the operand of a conversion")
     result = resolve_lanes(source, goal)
+    if result.kind == "p":
+        raise OperandError("a pointer is no number; see a pointer as another type with cast(p, T)")
     if (source.kind in "hs" and result.scalar not in (f32, source.scalar)) or (
         result.kind in "hs" and source.scalar not in (f32, result.scalar)
     ):
@@ -44,14 +46,15 @@ def sign_convert(operands: Sequence[Operand]) -> Signature:
     return Signature((source, None), result)
 
 
-def reference_convert(result: Kind, x: Any, goal: Any) -> Array:
+def reference_convert(result: Kind, x: Any, goal: Any, *, source: Kind) -> Array:
     """Integers wrap, floats round to nearest even, float to integer drops the fraction and must fit."""
-    data = convert_data(np.asarray(x), result)
+    data = np.asarray(x)
+    data = widen_bf16(data) if source.scalar is bf16 and result.scalar is f32 else convert_data(data, result)
     return np.full(result.lanes, data) if result.lanes > 1 and data.ndim == 0 else data
 
 
 def convert_data(x: Array, result: Kind) -> Array:
-    """Convert lanes; bf16 data is uint16 and is told from u16 by the goal (f32) of its only conversion."""
+    """Convert lanes, those of bf16 excepted; its data is uint16."""
     dtype = np.dtype(numpy_dtype(result))
     if result.scalar is bf16:
         return x if x.dtype == np.uint16 else round_to_bf16(x)
@@ -201,13 +204,15 @@ def narrow_f16(b: Builder, x: Arg, goal: Kind) -> str:
 
 convert = define("convert", "`T(x)`: x as type T. Integers wrap, floats round to nearest even, float to integer drops the "
                  "fraction (the value must fit), a scalar fills all lanes", "x T", sign_convert, reference_convert,
-                 lower_convert, group="conversion")  # fmt: skip
+                 lower_convert, group="conversion", told_source=True)  # fmt: skip
 
 
 def sign_saturate(operands: Sequence[Operand]) -> Signature:
     source, goal = need_value(operands[0], "iuf"), need_type(operands[1], "the type converted to")
     if goal.kind not in "iu":
         raise OperandError("saturate converts to integers")
+    if goal.lanes not in (0, 1, source.lanes):
+        raise OperandError(f"{source.name} has {source.lanes} lanes, {goal.name} has {goal.lanes}")
     return Signature((source, None), with_lanes(goal, source.lanes))
 
 
@@ -239,7 +244,7 @@ saturate = define("saturate", "x as integer type T, values out of range becoming
 def sign_bitcast(operands: Sequence[Operand]) -> Signature:
     source, goal = need_value(operands[0], "iufhs"), need_type(operands[1])
     goal = with_lanes(goal, source.lanes) if goal.lanes == 0 else goal
-    if byte_size(source) != byte_size(goal) or goal.kind == "b":
+    if goal.kind not in "iufhs" or byte_size(source) != byte_size(goal):
         raise OperandError(f"{source.name} has {byte_size(source)} bytes, {goal.name} {byte_size(goal)}: no bitcast")
     return Signature((source, None), goal)
 
@@ -264,16 +269,10 @@ def construct(kind: Kind, value: Any) -> Array:
     """Reference mode's `T(value)`: the data of the new value."""
     if isinstance(value, PointerValue):
         raise OperandError("a pointer is no number")
-    goal = kind if kind.lanes or isinstance(value, Value) else kind.scalar
-    if isinstance(value, Value) and value.scalar is bf16:
-        value = f32xn_from_bf16(value) if kind.scalar is f32 else value
+    follows = isinstance(value, Value) and value.lanes > 1
+    goal = kind if kind.lanes or follows else vector(kind.scalar, open_lanes())
     made = convert(value, goal)
     return made.data if isinstance(made, Value) else np.asarray(made)
-
-
-def f32xn_from_bf16(value: Value) -> Any:
-    """bf16 lanes as f32 lanes."""
-    return vector(f32, value.lanes).wrap(widen_bf16(value.data))
 
 
 OPERATORS["construct"] = construct  # type: ignore[assignment]

@@ -13,7 +13,8 @@ from glassformer.simd.ops_arithmetic import add, bit_and, bit_or, maximum, minim
 from glassformer.simd.table import (
     Arg, Kind, Operand, Operation, Signature, Static, define, literal_fits, need_static, need_type, need_value, with_lanes,
 )  # fmt: skip
-from glassformer.simd.types import Array, i8, i32, numpy_dtype, u8, u16, u32, u64, vector
+from glassformer.simd.target import load_llvm
+from glassformer.simd.types import Array, i8, i32, numpy_dtype, open_lanes, u8, u16, u32, u64, vector
 
 # ---------------------------------------------------------------- reductions
 
@@ -66,8 +67,16 @@ any_of = reduction("any_of", "whether a lane of a mask is true", "b", bit_or)
 # ---------------------------------------------------------------- shuffles
 
 
+def need_vector(operand: Operand) -> Kind:
+    """An operand that must have more than one lane."""
+    kind = need_value(operand, "iufhs")
+    if kind.lanes == 1:
+        raise OperandError(f"expected a vector, found {kind.name}")
+    return kind
+
+
 def sign_shuffle(operands: Sequence[Operand]) -> Signature:
-    kind = need_value(operands[0], "iufhs")
+    kind = need_vector(operands[0])
     indices = need_static(operands[1], "the indices")
     other = operands[2]
     limit = kind.lanes
@@ -75,7 +84,7 @@ def sign_shuffle(operands: Sequence[Operand]) -> Signature:
         if other is not kind:
             raise OperandError(f"shuffle of {kind.name} and {other.name}")
         limit *= 2
-    if not isinstance(indices, tuple | list) or not indices or any(not 0 <= i < limit for i in indices):
+    if not isinstance(indices, tuple | list) or not indices or any(not isinstance(i, int) or not 0 <= i < limit for i in indices):
         raise OperandError(f"indices must be a list of numbers from 0 to {limit - 1}")
     return Signature((kind, None, None if isinstance(other, Static) else kind), with_lanes(kind, len(indices)))
 
@@ -98,8 +107,8 @@ def pairwise(name: str, summary: str, order: Callable[[int], list[int]], widen: 
     """A shuffle of two values of one type in a fixed pattern."""
 
     def sign(operands: Sequence[Operand]) -> Signature:
-        kind = need_value(operands[0], "iufhs")
-        if kind.lanes == 1 or operands[1] is not kind:
+        kind = need_vector(operands[0])
+        if operands[1] is not kind:
             raise OperandError(f"{name} takes two vectors of one type")
         return Signature((kind, kind), with_lanes(kind, kind.lanes * widen))
 
@@ -120,9 +129,9 @@ concat = pairwise("concat", "the lanes of x, then those of y", lambda n: list(ra
 
 
 def sign_part(operands: Sequence[Operand]) -> Signature:
-    kind, start = need_value(operands[0], "iufhs"), need_static(operands[1], "the first lane")
+    kind, start = need_vector(operands[0]), need_static(operands[1], "the first lane")
     lanes = need_static(operands[2], "the number of lanes")
-    if lanes not in (1, 2, 4, 8, 16, 32) or not 0 <= start <= kind.lanes - lanes:
+    if lanes not in (1, 2, 4, 8, 16, 32, 64) or not isinstance(start, int) or not 0 <= start <= kind.lanes - lanes:
         raise OperandError(f"{kind.name} has no {lanes} lanes from lane {start}")
     return Signature((kind, None, None), with_lanes(kind, lanes))
 
@@ -144,6 +153,7 @@ lane = define("lane", "lane i of x, i constant", "x i", sign_lane, lambda r, x, 
 
 
 def sign_insert(operands: Sequence[Operand]) -> Signature:
+    need_vector(operands[0])
     lane_of = sign_lane(operands[:2])
     kind = lane_of.operands[0]
     assert kind is not None
@@ -170,6 +180,7 @@ insert = define("insert", "x with lane i (constant) replaced", "x i item", sign_
 
 def sign_lane_numbers(operands: Sequence[Operand]) -> Signature:
     kind = need_type(operands[0])
+    kind = kind if kind.lanes else vector(kind.scalar, open_lanes())
     if kind.kind not in "iu" or kind.lanes < 2:
         raise OperandError("lane_numbers makes a vector of integers")
     return Signature((None,), kind)
@@ -238,22 +249,30 @@ def chunked(b: Builder, result: Kind, total: Arg, x: Arg, y: Arg, lanes: int, on
         return one(total.text, x.text, y.text)
     half = with_lanes(result, result.lanes // 2)
     parts = []
-    for start in (0, 1):
-        pieces = [
-            Arg(with_lanes(a.kind, a.kind.lanes // 2), take(b, a, start * a.kind.lanes // 2, with_lanes(a.kind, a.kind.lanes // 2)))
-            for a in (total, x, y)
-        ]
-        parts.append(Arg(half, chunked(b, half, *pieces, lanes, one)))
+    for side in (0, 1):
+        t, p, q = (take_half(b, a, side) for a in (total, x, y))
+        parts.append(Arg(half, chunked(b, half, t, p, q, lanes, one)))
     return lower_shuffle(b, result, parts[0], list(range(result.lanes)), parts[1])
+
+
+def take_half(b: Builder, x: Arg, side: int) -> Arg:
+    """The lower (0) or upper (1) half of the lanes."""
+    half = with_lanes(x.kind, x.kind.lanes // 2)
+    return Arg(half, take(b, x, side * half.lanes, half))
 
 
 def lower_dot_vnni(b: Builder, result: Kind, total: Arg, x: Arg, y: Arg) -> str:
     """vpdpbusd, 512 bits at a time (256 or 128 for narrower operands)."""
     lanes = min(result.lanes, 16)
-    kind, bytes_kind = f"<{lanes} x i32>", f"<{lanes * 4} x i8>"
+    kind = f"<{lanes} x i32>"
+    # LLVM takes the bytes as such from version 22 on, before that as lanes of i32.
+    given = f"<{lanes * 4} x i8>"
+    taken = given if load_llvm().llvm_version_info[0] >= 22 else kind
 
     def one(t: str, p: str, q: str) -> str:
-        return b.intrinsic(f"llvm.x86.avx512.vpdpbusd.{lanes * 32}", kind, (kind, t), (bytes_kind, p), (bytes_kind, q))
+        if taken is kind:
+            p, q = (b.value(f"bitcast {given} {v} to {kind}") for v in (p, q))
+        return b.intrinsic(f"llvm.x86.avx512.vpdpbusd.{lanes * 32}", kind, (kind, t), (taken, p), (taken, q))
 
     return chunked(b, result, total, x, y, 16, one)
 
@@ -267,29 +286,34 @@ def lower_dot_arm(b: Builder, result: Kind, total: Arg, x: Arg, y: Arg) -> str:
     return chunked(b, result, total, x, y, 4, one)
 
 
+def lower_dot_x86(b: Builder, result: Kind, total: Arg, x: Arg, y: Arg) -> str:
+    """vpmaddwd, 128 bits at a time."""
+    return chunked(b, result, total, x, y, 4, lambda t, p, q: multiply_pairs(b, 4, t, p, q))
+
+
 def lower_dot_avx2(b: Builder, result: Kind, total: Arg, x: Arg, y: Arg) -> str:
-    """Even and odd bytes as 16-bit pairs through vpmaddwd: exact, where vpmaddubsw would saturate."""
+    """vpmaddwd, 256 bits at a time (128 for narrower operands)."""
     lanes = min(result.lanes, 8)
+    return chunked(b, result, total, x, y, 8, lambda t, p, q: multiply_pairs(b, lanes, t, p, q))
+
+
+def multiply_pairs(b: Builder, lanes: int, t: str, p: str, q: str) -> str:
+    """Even and odd bytes as 16-bit pairs through vpmaddwd: exact, where vpmaddubsw would saturate."""
     kind, pairs = f"<{lanes} x i32>", f"<{lanes * 2} x i16>"
-    bits = {4: "sse2", 8: "avx2"}[lanes]
-    suffix = "pmadd.wd"
-
-    def one(t: str, p: str, q: str) -> str:
-        px, qx = (b.value(f"bitcast <{lanes * 4} x i8> {v} to {pairs}") for v in (p, q))
-        low, eight = constants("i16", [255] * lanes * 2), constants("i16", [8] * lanes * 2)
-        even_p, odd_p = b.value(f"and {pairs} {px}, {low}"), b.value(f"lshr {pairs} {px}, {eight}")
-        even_q = b.value(f"ashr {pairs} {b.value(f'shl {pairs} {qx}, {eight}')}, {eight}")
-        odd_q = b.value(f"ashr {pairs} {qx}, {eight}")
-        for left, right in ((even_p, even_q), (odd_p, odd_q)):
-            both = b.intrinsic(f"llvm.x86.{bits}.{suffix}", kind, (pairs, left), (pairs, right))
-            t = b.value(f"add {kind} {t}, {both}")
-        return t
-
-    return chunked(b, result, total, x, y, 8, one)
+    px, qx = (b.value(f"bitcast <{lanes * 4} x i8> {v} to {pairs}") for v in (p, q))
+    low, eight = constants("i16", [255] * lanes * 2), constants("i16", [8] * lanes * 2)
+    even_p, odd_p = b.value(f"and {pairs} {px}, {low}"), b.value(f"lshr {pairs} {px}, {eight}")
+    even_q = b.value(f"ashr {pairs} {b.value(f'shl {pairs} {qx}, {eight}')}, {eight}")
+    odd_q = b.value(f"ashr {pairs} {qx}, {eight}")
+    for left, right in ((even_p, even_q), (odd_p, odd_q)):
+        both = b.intrinsic(f"llvm.x86.{'avx2' if lanes == 8 else 'sse2'}.pmadd.wd", kind, (pairs, left), (pairs, right))
+        t = b.value(f"add {kind} {t}, {both}")
+    return t
 
 
 dot_u8_i8 = define("dot_u8_i8", "each i32 lane plus the exact sum of its four u8 x i8 products", "total x y", sign_dot,
-                   reference_dot, lower_dot, group="lanes", vnni=lower_dot_vnni, avx2=lower_dot_avx2, i8mm=lower_dot_arm)  # fmt: skip
+                   reference_dot, lower_dot, group="lanes",
+                   overrides={"vnni": lower_dot_vnni, "avx2": lower_dot_avx2, "x86": lower_dot_x86, "i8mm": lower_dot_arm})  # fmt: skip
 
 __all__ = [
     "all_of", "any_of", "concat", "dot_u8_i8", "insert", "interleave_high", "interleave_low", "lane", "lane_numbers",

@@ -14,7 +14,7 @@ from glassformer.simd.ops_arithmetic import overload
 from glassformer.simd.table import (
     Arg, Kind, Operand, Signature, Static, define, literal_fits, need_integer, need_pointer, need_type, need_value,
 )  # fmt: skip
-from glassformer.simd.types import Array, PointerValue, bool1, byte_size, i64, numpy_dtype, pointer_to, vector
+from glassformer.simd.types import Array, PointerValue, bool1, byte_size, i64, numpy_dtype, open_lanes, pointer_to, vector
 
 
 class ReferenceFault(GlassformerError, IndexError):
@@ -64,6 +64,7 @@ def sign_load(operands: Sequence[Operand]) -> Signature:
     pointer, count = need_pointer(operands[0]), operands[2]
     missing = isinstance(operands[1], Static) and operands[1].value is None
     kind = pointer.element if missing else need_type(operands[1])
+    kind = kind if kind.lanes else vector(kind.scalar, open_lanes())
     if kind.scalar is not pointer.element.scalar:
         raise OperandError(f"{pointer.name} holds no {kind.name}; write load(cast(p, {kind.scalar.name}), {kind.name})")
     return Signature((pointer, None, sign_count(count, kind)), kind)

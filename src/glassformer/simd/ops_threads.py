@@ -116,7 +116,8 @@ def lower_pause_arm(b: Builder, result: Any) -> str:
 
 
 pause = define("pause", "tell the processor that this is a waiting loop", "", lambda operands: Signature((), None),
-               lambda result: None, lower_pause, group="threads", x86=lower_pause_x86, arm64=lower_pause_arm)  # fmt: skip
+               lambda result: None, lower_pause, group="threads",
+               overrides={"x86": lower_pause_x86, "arm64": lower_pause_arm})  # fmt: skip
 
 
 def sign_call_entry(operands: Sequence[Operand]) -> Signature:

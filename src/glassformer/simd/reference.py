@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from glassformer.simd.errors import OperandError
-from glassformer.simd.types import PointerValue, Value, numpy_dtype
+from glassformer.simd.types import PointerValue, Value, numpy_dtype, open_lanes, state
 
 MODE_VARIABLE = "GLASSFORMER_KERNELS"  # "reference" runs every kernel as Python
-_state = threading.local()
 
 
 def wanted() -> bool:
@@ -23,17 +22,25 @@ def wanted() -> bool:
 
 def running() -> bool:
     """Whether this thread is inside a kernel's Python body."""
-    return getattr(_state, "depth", 0) > 0
+    return getattr(state, "depth", False)
+
+
+@contextmanager
+def inside(lanes: int) -> Iterator[None]:
+    """While a kernel's Python body runs; "N lanes" are so many."""
+    before = running(), open_lanes()
+    state.depth, state.lanes = True, lanes
+    try:
+        yield
+    finally:
+        state.depth, state.lanes = before
 
 
 def run(function: Any, parameters: Mapping[str, type[Value]], args: Sequence[Any], constants: Mapping[str, Any]) -> Any:
     """Call a kernel's Python body with machine values made of Python numbers and arrays."""
     values = [make_value(kind, arg, name) for (name, kind), arg in zip(parameters.items(), args, strict=True)]
-    _state.depth = getattr(_state, "depth", 0) + 1
-    try:
+    with inside(1):
         result = function(*values, **constants)
-    finally:
-        _state.depth -= 1
     return int(result) if isinstance(result, Value) and result.kind in "iu" else result
 
 

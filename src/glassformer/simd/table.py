@@ -7,7 +7,7 @@ overrides for targets that have a better instruction), the list of operations in
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +65,7 @@ class Operation:
     lower: Lowering
     overrides: dict[str, Lowering] = field(default_factory=dict)
     group: str = ""
+    told_source: bool = False  # the reference needs the first operand's type: bf16 and u16 look alike to NumPy
     kernel: Any = None  # the operation is itself a kernel of the language: lowered by calling it
 
     def __call__(self, *args: Any, **named: Any) -> Any:
@@ -73,7 +74,8 @@ class Operation:
         operands: list[Operand] = [type(v) if isinstance(v, Value) else Static(v) for v in values]
         signature = self.sign(operands)
         ready = [v if k is None else as_data(v, k) for v, k in zip(values, signature.operands, strict=True)]
-        out = self.reference(signature.result, *ready)
+        told = {"source": signature.operands[0]} if self.told_source else {}
+        out = self.reference(signature.result, *ready, **told)
         if signature.result is None or isinstance(out, Value):
             return out
         return signature.result.wrap(np.asarray(out, dtype=numpy_dtype(signature.result)))
@@ -97,11 +99,13 @@ class Operation:
 
 def define(
     name: str, summary: str, parameters: str, sign: Callable[[Sequence[Operand]], Signature],
-    reference: Callable[..., Any], lower: Lowering, *, required: int = -1, group: str = "", **overrides: Lowering,
+    reference: Callable[..., Any], lower: Lowering, *, required: int = -1, group: str = "", told_source: bool = False, overrides: Mapping[str, Lowering] | None = None,
 ) -> Operation:  # fmt: skip
-    """Enter an operation into the table."""
+    """Enter an operation into the table; `overrides` are lowerings by the feature that they need, best first."""
     names = tuple(parameters.split())
-    entry = Operation(name, summary, names, len(names) if required < 0 else required, sign, reference, lower, overrides, group)
+    entry = Operation(
+        name, summary, names, len(names) if required < 0 else required, sign, reference, lower, dict(overrides or {}), group, told_source
+    )
     TABLE[name] = entry
     OPERATORS[name] = entry
     return entry

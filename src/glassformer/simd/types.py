@@ -6,6 +6,7 @@ reference mode calls it as a constructor whose instances carry NumPy data, and a
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -19,6 +20,14 @@ Array = npt.NDArray[Any]
 
 # Filled by the operation table; the operators of reference values are entries of it.
 OPERATORS: dict[str, Callable[..., Any]] = {}
+
+state = threading.local()  # of reference mode: `depth` (whether a kernel's body runs) and `lanes` (what "N lanes" means)
+
+
+def open_lanes() -> int:
+    """How many lanes "N lanes" means in the kernel whose Python body runs on this thread."""
+    return getattr(state, "lanes", 1)
+
 
 INTEGER = "iu"
 NUMBER = "iuf"
@@ -296,3 +305,8 @@ else:
 
         def __class_getitem__(cls, element: type[Value]) -> Any:
             return pointer_to(element)
+
+__all__ = [
+    "Pointer", "bf16", "bool1", "byte_size", "f16", "f32", "f64", "i8", "i16", "i32", "i64", "is_type", "mask", "pointer_to",
+    "u8", "u16", "u32", "u64", "vector",
+]  # fmt: skip
