@@ -119,7 +119,6 @@ PIPELINES = {
     "no pre-tokenizer": ({"pre_tokenizer": None}, "pre_tokenizer ByteLevel"),
     "metaspace": ({"pre_tokenizer": {"type": "Metaspace"}}, "pre_tokenizer ByteLevel"),
     "no pattern": ({"pre_tokenizer": {"type": "ByteLevel", "use_regex": False}}, "pre_tokenizer ByteLevel"),
-    "prefix space": ({"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True}}, "add_prefix_space"),
     "dropout": ({"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [], "dropout": 0.1}}, "dropout is 0.1"),
     "no merges": ({"model": {"vocab": {"a": 0}}}, "model.merges, a list"),
     "merge of three": ({"model": {"vocab": {"a": 0}, "merges": [["a", "b", "c"]]}}, "a merge of two tokens"),

@@ -9,6 +9,7 @@ from tokenizer_peers import PIECES, SENTENCES, Peers
 
 from glassformer.kernels.tokenizer_encode import CACHED_BYTES, CACHED_IDS
 from glassformer.kernels.tokenizer_merge import SHORT
+from glassformer.simd.target import runnable_targets
 from glassformer.tokenizer.bpe import BytePairEncoder
 from glassformer.tokenizer.byte_alphabet import ALPHABET
 from glassformer.tokenizer.fast import SCRATCH_WORD, FastEncoder, new_cache
@@ -97,3 +98,13 @@ def test_reference_mode(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     expected = BytePairEncoder(vocabulary).encode(text)
     monkeypatch.setenv("GLASSFORMER_KERNELS", "reference")
     assert FastEncoder(vocabulary).encode(text) == expected
+
+
+@pytest.mark.parametrize("target", runnable_targets())
+def test_every_processor_level(monkeypatch: pytest.MonkeyPatch, trained: Peers, target: str) -> None:
+    """Vectors of the kernels are split for narrower machines; the ids are the same."""
+    monkeypatch.setenv("GLASSFORMER_TARGET", target)
+    fast = FastEncoder(trained.ours.vocabulary)
+    rng = random.Random(7)
+    for text in ("", "\n".join(SENTENCES), "".join(rng.choices(PIECES, k=2_000)), "x" * 5_000):
+        assert fast.encode(text) == trained.twin(text)

@@ -169,3 +169,20 @@ def test_offsets_count_in_the_repaired_text(folder: Path) -> None:
     encoding = Tokenizer.load(folder).encode_with_offsets("\ud83d\ude00\ud800b")
     assert encoding.text == "😀\ufffdb"
     assert encoding.offsets[-1] == (2, 3)
+
+
+@pytest.mark.parametrize("text", ["ab", " ab", "", "\nab", "é", "a\u3000b", "abab  ab"])
+def test_prefix_space_as_tokenizers_puts_it(trained_folder: Path, tmp_path: Path, text: str) -> None:
+    tokenizers = pytest.importorskip("tokenizers")
+    files = [trained_folder / name for name in ("vocab.json", "merges.txt")]
+    theirs = tokenizers.ByteLevelBPETokenizer(*map(str, files), add_prefix_space=True)
+    for path in files:
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "tokenizer_config.json").write_text('{"add_prefix_space": true}', encoding="utf8")
+    ours = Tokenizer.load(tmp_path)
+    encoding = ours.encode_with_offsets(text)
+    assert encoding.ids == ours.encode(text) == theirs.encode(text).ids
+    assert encoding.offsets == theirs.encode(text).offsets
+    (tmp_path / "tokenizer_config.json").unlink()
+    theirs.save(str(tmp_path / "tokenizer.json"))
+    assert Tokenizer.load(tmp_path).encode(text) == encoding.ids

@@ -1,9 +1,10 @@
 """Ids with the place in the text that each stands for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from glassformer.tokenizer.vocabulary import MISSING
 
@@ -27,15 +28,19 @@ class Encoding:
         return Encoding(ids, text, offsets, spans)
 
 
-def token_spans(
-    data: bytes, ids: Sequence[int], tokens: Mapping[int, bytes], byte_ids: Sequence[int], start: int
-) -> list[tuple[int, int]]:
-    """Byte offsets of the ids that encode `data`, which begins at byte `start` of the text.
+def byte_places(data: bytes, byte_ids: Sequence[int], start: int, prefix: str) -> npt.NDArray[np.int64]:
+    """Where in the text the bytes stand that became symbols; `data` begins there at byte `start`.
 
-    Tokens follow each other without gaps, except for bytes that the vocabulary lacks: those belong to no token.
+    Bytes that the vocabulary lacks are left out. A prefix put before the text has its place at the first byte.
     """
     covered = np.array(byte_ids) != MISSING
-    kept = start + np.flatnonzero(covered[np.frombuffer(data, np.uint8)])
-    ends = np.cumsum([len(tokens[number]) for number in ids], dtype=np.int64)
-    begins = np.concatenate([[0], ends])[:-1].astype(np.int64)
-    return list(zip(kept[begins].tolist(), (kept[ends - 1] + 1).tolist(), strict=True))
+    places = start + np.flatnonzero(covered[np.frombuffer(data, np.uint8)])
+    before = [start for byte in prefix.encode("utf8") if covered[byte]]
+    return np.concatenate([np.array(before, np.int64), places])
+
+
+def token_spans(places: npt.NDArray[np.int64], lengths: Sequence[int]) -> list[tuple[int, int]]:
+    """Byte offsets of tokens that follow each other over `places`, given how many bytes each has."""
+    ends = np.cumsum(lengths, dtype=np.int64)
+    begins = ends - np.array(lengths, np.int64)
+    return list(zip(places[begins].tolist(), (places[ends - 1] + 1).tolist(), strict=True))

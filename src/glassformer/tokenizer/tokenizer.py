@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from glassformer.tokenizer.added_tokens import END_OF_TEXT, AddedToken, checked_tokens, read_added_tokens
-from glassformer.tokenizer.encoding import Encoding, token_spans
+from glassformer.tokenizer.encoding import Encoding, byte_places, token_spans
 from glassformer.tokenizer.errors import TokenizerError
 from glassformer.tokenizer.fast import FastEncoder
 from glassformer.tokenizer.stream import Detokenizer
-from glassformer.tokenizer.tokenizer_json import read_tokenizer_json
+from glassformer.tokenizer.tokenizer_json import read_tokenizer_json, reads_prefix_space
 from glassformer.tokenizer.vocabulary import Vocabulary, build_vocabulary, read_merges, read_vocab
 
 AllowedSpecial = Collection[str] | Literal["all"]
@@ -28,11 +28,15 @@ class Encoder(Protocol):
 class Tokenizer:
     """GPT-2's byte-level BPE: the same ids as `tiktoken` and Hugging Face's `tokenizers`, on any text.
 
-    Safe to use from several threads at once.
+    No special tokens are added to a text. Where the folder's files ask for `add_prefix_space`, ordinary text gets a
+    space before it unless it begins with one. Safe to use from several threads at once.
     """
 
-    def __init__(self, vocabulary: Vocabulary, encoder: Encoder | None = None) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, encoder: Encoder | None = None, *, add_prefix_space: bool = False
+    ) -> None:
         self.vocabulary = vocabulary
+        self.add_prefix_space = add_prefix_space
         self._encoder = encoder or FastEncoder(vocabulary)
         self._tokens = vocabulary.tokens
 
@@ -48,7 +52,8 @@ class Tokenizer:
             ids, pairs, source = read_vocab(vocab), read_merges(merges), merges
         else:
             (ids, pairs), source = read_tokenizer_json(whole), whole
-        return cls(build_vocabulary(ids, pairs, read_added_tokens(folder, ids), str(source)))
+        vocabulary = build_vocabulary(ids, pairs, read_added_tokens(folder, ids), str(source))
+        return cls(vocabulary, add_prefix_space=reads_prefix_space(folder))
 
     @classmethod
     def from_files(
@@ -84,10 +89,13 @@ class Tokenizer:
         ids: list[int] = []
         for part in self._parts(whole_characters(text), allowed_special):
             if isinstance(part, str):
-                ids += self._encoder.encode(part)
+                ids += self._encoder.encode(self._prefix(part) + part)
             else:
                 ids.append(part.id)
         return ids
+
+    def _prefix(self, part: str) -> str:
+        return " " if self.add_prefix_space and part and part[0] != " " else ""
 
     def encode_batch(self, texts: Iterable[str], allowed_special: AllowedSpecial = ()) -> list[list[int]]:
         """Ids of each text, as `encode` gives them."""
@@ -102,13 +110,13 @@ class Tokenizer:
         spans: list[tuple[int, int]] = []
         position = 0
         for part in self._parts(text, allowed_special):
+            data = (part if isinstance(part, str) else part.text).encode("utf8")
             if isinstance(part, str):
-                data = part.encode("utf8")
-                new = self._encoder.encode(part)
-                ids += new
-                spans += token_spans(data, new, self._tokens, self.vocabulary.byte_ids, position)
+                prefix = self._prefix(part)
+                ids += (new := self._encoder.encode(prefix + part))
+                places = byte_places(data, self.vocabulary.byte_ids, position, prefix)
+                spans += token_spans(places, [len(self._tokens[number]) for number in new])
             else:
-                data = part.text.encode("utf8")
                 ids.append(part.id)
                 spans.append((position, position + len(data)))
             position += len(data)

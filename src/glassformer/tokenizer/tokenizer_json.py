@@ -32,8 +32,6 @@ def _check_pipeline(root: dict[str, object], path: Path) -> None:
     splitter = root.get("pre_tokenizer")
     if not isinstance(splitter, dict) or splitter.get("type") != "ByteLevel" or not splitter.get("use_regex", True):
         raise TokenizerError(f"{path}: expected GPT-2's pre_tokenizer ByteLevel, found {splitter!r:.120}")
-    if splitter.get("add_prefix_space"):
-        raise TokenizerError(f"{path}: add_prefix_space is not supported; put the space before the text yourself")
 
 
 def _check_model(model: dict[str, object], path: Path) -> None:
@@ -55,3 +53,13 @@ def _pair(entry: object, path: Path) -> tuple[str, str]:
     if not isinstance(parts, list) or len(parts) != 2 or not all(isinstance(part, str) and part for part in parts):
         raise TokenizerError(f"{path}: expected a merge of two tokens, found {entry!r:.80}")
     return parts[0], parts[1]
+
+
+def reads_prefix_space(folder: Path) -> bool:
+    """Whether a folder's `tokenizer_config.json`, or else its `tokenizer.json`, asks for a space before the text."""
+    config, whole = folder / "tokenizer_config.json", folder / "tokenizer.json"
+    settings = read_json_object(config) if config.is_file() else {}
+    if "add_prefix_space" not in settings and whole.is_file():
+        splitter = read_json_object(whole).get("pre_tokenizer")
+        settings = splitter if isinstance(splitter, dict) else {}
+    return settings.get("add_prefix_space") is True

@@ -61,15 +61,18 @@ def check_ids(table: Mapping[str, object], source: str) -> dict[str, int]:
     if not table:
         raise TokenizerError(f"{source}: holds no tokens")
     ids = {token: number for token, number in table.items() if type(number) is int and 0 <= number < ID_LIMIT}
-    owners = {number: token for token, number in ids.items()}
-    if len(owners) < len(table) or not _is_text("".join(ids)):
+    if len(set(ids.values())) < len(table) or not _is_text(" ".join(ids)):
         raise TokenizerError(f"{source}: {_first_fault(table)}")
     return ids
 
 
 def _is_text(token: str) -> bool:
     """Whether a string can be encoded: JSON's escapes can make half of a surrogate pair."""
-    return token.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in token)
+    try:
+        token.encode("utf8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _first_fault(table: Mapping[str, object]) -> str:
@@ -83,15 +86,14 @@ def _first_fault(table: Mapping[str, object]) -> str:
         if not _is_text(token):
             return f"token {token!r:.80} holds half of a surrogate pair, which is no text"
         owners[number] = token
-    return "its tokens cannot be encoded together"
+    return "its tokens and ids do not fit together"
 
 
 def read_merges(path: Path) -> list[tuple[str, str]]:
     """Pairs of a `merges.txt` in order of rank. Windows line ends and blank lines are allowed."""
     pairs: list[tuple[str, str]] = []
     # Not `splitlines`: only the newline ends a line here.
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
-        line = line.removesuffix("\r")
+    for number, line in enumerate(read_text(path).replace("\r\n", "\n").split("\n"), start=1):
         if not line or (number == 1 and line.startswith("#version")):
             continue
         left, _, right = line.partition(" ")
