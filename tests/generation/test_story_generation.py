@@ -12,7 +12,6 @@ from glassformer.generation.errors import ContextError
 from glassformer.generation.model import Model
 from glassformer.models.locate import EMBEDDED
 
-pytest.importorskip("glassformer.models.load")
 GOLDEN: dict[str, Any] = json.loads(Path(__file__).with_name("golden_story.json").read_text(encoding="utf8"))
 START = "Once upon a time"
 

@@ -8,7 +8,6 @@ import glassformer
 from glassformer.generation.errors import ContextError, NoTokenizerError
 from glassformer.generation.model import Model
 
-pytest.importorskip("glassformer.models.load")
 MODELS = Path(__file__).parents[3] / "shared" / "data" / "models"
 SAMPLE = range(0, 10_000, 37)  # of all pairs of two-digit numbers
 
