@@ -1,75 +1,100 @@
-"""How threads run compiled kernels: a list of launches, a barrier after each, and the loop of a waiting worker."""
+"""How threads share a compiled kernel: tasks are claimed from a counter, and the leader waits until all are done.
 
-from glassformer.simd import Pointer, atomic_add, atomic_load, atomic_store, barrier, call_entry, i64, kernel, pause
+The counter and the launch's generation are one word, so that a claim succeeds only while its launch is the current one. A
+worker that the system lets wait takes nothing and holds nobody up, which a barrier of all threads would. Who runs a task
+never shows in its result: each output element belongs to one task and has one order of computation.
+"""
 
-# Places in the control block, an array of i64; what one thread writes often has a cache line (8 numbers) of its own.
-GENERATION, STOP, LAUNCHES, COUNT = 0, 8, 9, 10
-ARRIVALS = 16
-PARKED, SEEN = 24, 25  # of thread 0; each further thread 8 on
-RECORD = 3  # a launch: address of the entry, address of its arguments, number of tasks
+from glassformer.simd import Pointer, atomic_add, atomic_load, atomic_store, call_entry, compare_exchange, i64, kernel, pause
+
+# Places in the control block, an array of i64; what threads write often has a cache line (8 numbers) of its own.
+WORD = 0  # generation * 2^32 + next task
+DONE = 8  # tasks finished
+STOP = 16
+ENTRY, ARGUMENTS, TASKS, CHUNK = 24, 25, 26, 27
+PARKED = 32  # of thread 0; each further thread 8 on
+NEXT_BITS = 32
+CLOSED = (1 << NEXT_BITS) - 1
 
 
 def control_size(threads: int) -> int:
     """Numbers in the control block for so many threads."""
-    return PARKED + 8 * (threads + 1)
+    return PARKED + 8 * threads
 
 
 @kernel
-def run_launches(launches: Pointer[i64], count: i64, arrivals: Pointer[i64], thread: i64, threads: i64) -> None:
-    """One thread's share of each launch: the same tasks in every run, and nobody goes on before all have finished."""
-    for i in range(count):
-        record = launches + i * RECORD
-        tasks = record[2]
-        begin = tasks * thread // threads
-        end = tasks * (thread + 1) // threads
-        if begin < end:
-            call_entry(record[0], record[1], begin, end)
-        barrier(arrivals, threads)
+def share(control: Pointer[i64], generation: i64) -> None:
+    """Claim and run tasks of a launch until none is left or it is over."""
+    while True:
+        word = atomic_load(control + WORD)
+        first = word & CLOSED
+        tasks = control[TASKS]
+        if (word >> NEXT_BITS) != generation or first >= tasks:
+            return
+        last = min(first + control[CHUNK], tasks)
+        # Had the leader begun to write the next launch since the word was read, the exchange fails.
+        if compare_exchange(control + WORD, word, word + (last - first)) == word:
+            call_entry(control[ENTRY], control[ARGUMENTS], first, last)
+            atomic_add(control + DONE, last - first)
 
 
 @kernel
-def lead(control: Pointer[i64], launches: Pointer[i64], count: i64, threads: i64) -> i64:
-    """Announce launches to the workers; then take part, or, where some are parked, return how many: wake them, then `join`."""
-    control[COUNT] = count
-    atomic_add(control + GENERATION, 1)
+def finish(control: Pointer[i64], tasks: i64) -> None:
+    """The leader's share, then the wait for tasks that workers have begun."""
+    share(control, atomic_load(control + WORD) >> NEXT_BITS)
+    while atomic_load(control + DONE) < tasks:
+        pause()
+
+
+@kernel
+def lead(control: Pointer[i64], entry: i64, arguments: i64, tasks: i64, chunk: i64, threads: i64) -> i64:
+    """Announce a launch, then take part; or, where workers are parked, return how many: wake them, then `join`."""
+    generation = (atomic_load(control + WORD) >> NEXT_BITS) + 1
+    atomic_store(control + WORD, (generation << NEXT_BITS) | CLOSED)
+    control[ENTRY] = entry
+    control[ARGUMENTS] = arguments
+    control[TASKS] = tasks
+    control[CHUNK] = chunk
+    atomic_store(control + DONE, 0)
+    atomic_store(control + WORD, (generation + 1) << NEXT_BITS)
     parked = i64(0)
     for thread in range(1, threads):
         parked += atomic_load(control + PARKED + 8 * thread)
     if parked == 0:
-        run_launches(launches, count, control + ARRIVALS, 0, threads)
+        finish(control, tasks)
     return parked
 
 
 @kernel
-def join(control: Pointer[i64], launches: Pointer[i64], count: i64, threads: i64) -> None:
-    """The leader's own share after it woke the parked workers."""
-    run_launches(launches, count, control + ARRIVALS, 0, threads)
+def join(control: Pointer[i64], tasks: i64) -> None:
+    """The leader's part after it woke the parked workers."""
+    finish(control, tasks)
 
 
 @kernel
-def work(control: Pointer[i64], launches: Pointer[i64], thread: i64, threads: i64, spins: i64) -> i64:
-    """Run what the leader announces; return 0 to be parked after waiting for so many turns in vain, 1 to end.
+def work(control: Pointer[i64], thread: i64, spins: i64) -> i64:
+    """A worker: take part in launches; return 0 to be parked after so many turns without one, 1 to end.
 
     A worker says that it parks, then looks once more: either it sees the new generation, or the leader sees its flag.
     """
-    seen = control + SEEN + 8 * thread
     parked = control + PARKED + 8 * thread
     atomic_store(parked, 0)
+    seen = i64(-1)
     waited = i64(0)
     while True:
         if atomic_load(control + STOP) != 0:
             return 1
-        generation = atomic_load(control + GENERATION)
-        if generation != seen[0]:
-            seen[0] = generation
-            run_launches(launches, control[COUNT], control + ARRIVALS, thread, threads)
+        generation = atomic_load(control + WORD) >> NEXT_BITS
+        if generation != seen:
+            seen = generation
+            share(control, generation)
             waited = 0
-        elif waited >= spins:
-            atomic_store(parked, 1)
-            if atomic_load(control + GENERATION) == seen[0]:
-                return 0
-            atomic_store(parked, 0)
-        else:
+        elif waited < spins:
             waited += 1
             pause()
+        else:
+            atomic_store(parked, 1)
+            if (atomic_load(control + WORD) >> NEXT_BITS) == seen:
+                return 0
+            atomic_store(parked, 0)
     return 0

@@ -19,7 +19,7 @@ from glassformer.simd import reference
 from glassformer.simd.kernel import Variant
 from glassformer.simd.target import Target, find_target
 
-SMALL = 20_000  # elementary steps below which waking other threads costs more than it gains
+SMALL = 200_000  # elementary steps below which waking other threads costs more than it gains
 MAX_THREADS = 1024
 
 
@@ -76,7 +76,8 @@ class Eager:
         if self.threads == 1 or launch.tasks == 1 or launch.work < SMALL:
             loaded.entry(block, 0, launch.tasks)
         else:
-            self.pool().run(loaded.address, ctypes.cast(block, ctypes.c_void_p).value or 0, launch.tasks)
+            memory = ctypes.create_string_buffer(block, len(block))
+            self.pool().run(loaded.address, ctypes.addressof(memory), launch.tasks)
 
     def pool(self) -> WorkerPool:
         """The workers, started when first needed, and anew in a forked child, which inherits none."""

@@ -20,10 +20,17 @@ HEADER = struct.Struct("<8sQ32s")
 FOLDER_VARIABLE = "GLASSFORMER_CACHE"
 
 
-def default_folder() -> Path:
-    """Where this user's caches live by the platform's convention; GLASSFORMER_CACHE overrides it."""
+def default_folder() -> Path | None:
+    """Where this user's caches live by the platform's convention; GLASSFORMER_CACHE overrides it. None: nowhere."""
+    try:
+        return _default_folder()
+    except RuntimeError:  # no home folder
+        return None
+
+
+def _default_folder() -> Path:
     if chosen := os.environ.get(FOLDER_VARIABLE):
-        return Path(chosen)
+        return Path(chosen) / "kernels"  # a folder of our own, whose permissions we may tighten
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "glassformer" / "kernels"
     if sys.platform == "darwin":
@@ -34,9 +41,9 @@ def default_folder() -> Path:
 class ObjectCache:
     """Object code by key, in a folder that only its owner may read or write."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.usable = self._prepare()
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder or Path()
+        self.usable = folder is not None and self._prepare()
 
     def _prepare(self) -> bool:
         """Make the folder and make sure that nobody else can have put code into it."""
@@ -61,7 +68,7 @@ class ObjectCache:
         if not self.usable:
             return None
         try:
-            data = (self.folder / f"{key}.o").read_bytes()
+            data = read_own(self.folder / f"{key}.o")
         except OSError:
             return None
         if len(data) < HEADER.size:
@@ -89,8 +96,17 @@ class ObjectCache:
             self.usable = False  # a full disk or a read-only home: go on in memory
 
 
+def read_own(path: Path) -> bytes:
+    """The bytes of a regular file that belongs to this user; b"" of anything else."""
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        info = os.fstat(file.fileno())
+        foreign = hasattr(os, "getuid") and info.st_uid != os.getuid()
+        return b"" if foreign or not stat.S_ISREG(info.st_mode) else file.read()
+
+
 @cache
-def object_cache(folder: Path) -> ObjectCache:
+def object_cache(folder: Path | None) -> ObjectCache:
     """The cache of a folder."""
     return ObjectCache(folder)
 

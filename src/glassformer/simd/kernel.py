@@ -5,19 +5,20 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import inspect
+import linecache
 import struct
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from types import CodeType
+from types import CodeType, ModuleType
 from typing import Any
 
 from glassformer.simd import reference, tree
 from glassformer.simd.cache import default_folder, language_fingerprint, object_cache
 from glassformer.simd.emit import ENTRY, check_entry, emit_module
 from glassformer.simd.errors import OperandError, TargetError
-from glassformer.simd.frontend import bind_lanes, build, fix_lanes
+from glassformer.simd.frontend import bind_lanes, build, closed_over, fix_lanes
 from glassformer.simd.table import Operand, Operation, Static, literal_fits
 from glassformer.simd.target import Target, find_target, load_llvm, runnable_targets
 from glassformer.simd.types import PointerValue, Value, i64, is_type
@@ -279,12 +280,25 @@ def code_signature(owner: Kernel, seen: set[int] | None = None) -> str:
     seen.add(id(owner))
     function = owner.function
     parameters, result, _ = owner.annotations
-    parts = [bytecode(function.__code__), repr([(n, k.name) for n, k in parameters.items()]), str(result)]
-    scope = {**function.__globals__, **inspect.getclosurevars(function).nonlocals}
-    for name in sorted(names_read(function.__code__)):
+    code = function.__code__
+    parts = [source_text(code), bytecode(code), repr([(n, k.name) for n, k in parameters.items()]), str(result)]
+    scope = {**function.__globals__, **closed_over(function)}
+    names = sorted(names_read(code))
+    for name in names:
         if name in scope:
             parts.append(f"{name}={value_signature(scope[name], seen)}")
+            # What is read through a module or a type: its attributes that the code names.
+            if isinstance(scope[name], ModuleType | type):
+                inner = [(n, getattr(scope[name], n)) for n in names if hasattr(scope[name], n)]
+                parts += [f"{name}.{n}={value_signature(v, seen)}" for n, v in inner]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def source_text(code: CodeType) -> str:
+    """The lines of a function: annotations of locals are in no bytecode."""
+    linecache.checkcache(code.co_filename)
+    lines = linecache.getlines(code.co_filename)
+    return "".join(lines[code.co_firstlineno - 1 : max((line for *_, line in code.co_lines() if line), default=0)])
 
 
 def bytecode(code: CodeType) -> str:
@@ -307,6 +321,8 @@ def value_signature(value: Any, seen: set[int]) -> str:
         return str(value.name)
     if isinstance(value, Operation):
         return value.name + (code_signature(value.kernel, seen) if value.kernel else "")
-    if value is None or isinstance(value, int | float | str | tuple | list):
+    if isinstance(value, tuple | list):
+        return f"{type(value).__name__}({', '.join(value_signature(v, seen) for v in value)})"
+    if value is None or isinstance(value, int | float | str | range):
         return repr(value)
     return getattr(value, "__name__", type(value).__name__)

@@ -1,0 +1,146 @@
+"""GPT-2 (Radford et al., 2019, "Language Models are Unsupervised Multitask Learners"), as Hugging Face transformers runs it.
+
+One forward pass. Each line states the shape of its result, and names the site at which it can be observed: `see(name, x)`
+is given every intermediate value and may return another in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from glassformer.models.config import GPT2Config
+from glassformer.runtime.engine import Ops
+from glassformer.runtime.kv_cache import KVCache
+from glassformer.runtime.packed import PackedMatrix, Table
+
+Float32 = npt.NDArray[np.float32]
+See = Callable[[str, Any], Any]
+
+
+def unobserved(site: str, x: Float32) -> Float32:
+    """The observer that looks at nothing."""
+    return x
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """weight: [inputs, outputs], bias: [outputs]."""
+
+    weight: PackedMatrix
+    bias: Float32
+
+
+@dataclass(frozen=True, eq=False)
+class Norm:
+    """weight, bias: [n_embd]."""
+
+    weight: Float32
+    bias: Float32
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """The weights of one layer, by the checkpoint's names."""
+
+    ln_1: Norm
+    c_attn: Linear  # n_embd -> q, k, v
+    attn_c_proj: Linear  # n_embd -> n_embd
+    ln_2: Norm
+    c_fc: Linear  # n_embd -> n_inner
+    mlp_c_proj: Linear  # n_inner -> n_embd
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """All weights; `wte` is packed as [n_embd, vocab_size] and serves as the head where the two are tied."""
+
+    wte: PackedMatrix
+    wpe: Table
+    h: tuple[Block, ...]
+    ln_f: Norm
+    lm_head: PackedMatrix
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held, a tied head counted once."""
+        linears = [p for b in self.h for p in (b.c_attn, b.attn_c_proj, b.c_fc, b.mlp_c_proj)]
+        norms = [self.ln_f, *(n for b in self.h for n in (b.ln_1, b.ln_2))]
+        head = 0 if self.lm_head is self.wte else self.lm_head.nbytes
+        small = sum(p.bias.nbytes for p in linears) + sum(n.weight.nbytes + n.bias.nbytes for n in norms)
+        return self.wte.nbytes + self.wpe.nbytes + head + small + sum(p.weight.nbytes for p in linears)
+
+
+class GPT2:
+    """The architecture with its weights; `ops` decides where and on how many threads it runs."""
+
+    def __init__(self, config: GPT2Config, weights: Weights, ops: Ops) -> None:
+        self.config, self.weights, self.ops = config, weights, ops
+
+    def new_cache(self, capacity: int) -> KVCache:
+        """An empty cache for so many tokens."""
+        return KVCache(self.config.n_layer, self.config.n_head, self.config.head_dim, capacity)
+
+    def forward(
+        self, ids: npt.NDArray[np.int32], cache: KVCache, *, last_only: bool = True, see: See = unobserved
+    ) -> Float32:
+        """Logits after new tokens, whose keys and values join the cache.
+
+        ids: [tokens] -> [1, vocab_size] for the last one, or [tokens, vocab_size]. `tokens` = 0 gives no rows.
+        """
+        ops, w = self.ops, self.weights
+        cache.check_room(len(ids))
+        positions = np.arange(cache.length, cache.length + len(ids), dtype=np.int32)  # [tokens]
+        embed = see("hook_embed", ops.embedding(w.wte, ids))  # [tokens, n_embd]
+        pos_embed = see("hook_pos_embed", ops.embedding(w.wpe, positions))  # [tokens, n_embd]
+        x = ops.add(embed, pos_embed)  # [tokens, n_embd]
+        for layer, block in enumerate(w.h):
+            x = self.block(layer, block, x, cache, see)  # [tokens, n_embd]
+        cache.advance(len(ids))
+        x = x[-1:] if last_only else x  # [1 or tokens, n_embd]
+        x = see("ln_final.hook_normalized", self.norm(w.ln_f, x))  # [1 or tokens, n_embd]
+        logits: Float32 = see("hook_logits", ops.linear(x, w.lm_head))  # [1 or tokens, vocab_size]
+        return logits
+
+    def block(self, layer: int, block: Block, x: Float32, cache: KVCache, see: See) -> Float32:
+        """One layer: attention, then the feed-forward network, each added to the residual stream."""
+        ops, at = self.ops, f"blocks.{layer}."
+        x = see(at + "hook_resid_pre", x)  # [tokens, n_embd]
+        y = see(at + "ln1.hook_normalized", self.norm(block.ln_1, x))  # [tokens, n_embd]
+        y = see(at + "hook_attn_out", self.attention(layer, block, y, cache, see))  # [tokens, n_embd]
+        x = see(at + "hook_resid_mid", ops.add(x, y))  # [tokens, n_embd]
+        y = see(at + "ln2.hook_normalized", self.norm(block.ln_2, x))  # [tokens, n_embd]
+        y = see(at + "hook_mlp_out", self.mlp(layer, block, y, see))  # [tokens, n_embd]
+        x = see(at + "hook_resid_post", ops.add(x, y))  # [tokens, n_embd]
+        return x
+
+    def attention(self, layer: int, block: Block, x: Float32, cache: KVCache, see: See) -> Float32:
+        """Causal self-attention (Vaswani et al., 2017) over the cache and the new tokens."""
+        ops, config, at = self.ops, self.config, f"blocks.{layer}.attn."
+        heads = (len(x), 3, config.n_head, config.head_dim)
+        qkv = ops.linear(x, block.c_attn.weight, block.c_attn.bias).reshape(heads)  # [tokens, 3, n_head, head_dim]
+        q = see(at + "hook_q", qkv[:, 0])  # [tokens, n_head, head_dim]
+        k = see(at + "hook_k", qkv[:, 1])  # [tokens, n_head, head_dim]
+        v = see(at + "hook_v", qkv[:, 2])  # [tokens, n_head, head_dim]
+        z = see(at + "hook_z", ops.attention(q, k, v, cache, layer, self.scale(layer)))  # [tokens, n_head, head_dim]
+        return ops.linear(z.reshape(x.shape), block.attn_c_proj.weight, block.attn_c_proj.bias)  # [tokens, n_embd]
+
+    def scale(self, layer: int) -> float:
+        """What attention scores are multiplied by."""
+        scale = self.config.head_dim**-0.5 if self.config.scale_attn_weights else 1.0
+        return scale / (layer + 1) if self.config.scale_attn_by_inverse_layer_idx else scale
+
+    def mlp(self, layer: int, block: Block, x: Float32, see: See) -> Float32:
+        """The feed-forward network: widen, activate, narrow."""
+        ops, at = self.ops, f"blocks.{layer}.mlp."
+        y = see(at + "hook_pre", ops.linear(x, block.c_fc.weight, block.c_fc.bias))  # [tokens, n_inner]
+        y = see(at + "hook_post", ops.activation(self.config.activation, y))  # [tokens, n_inner]
+        return ops.linear(y, block.mlp_c_proj.weight, block.mlp_c_proj.bias)  # [tokens, n_embd]
+
+    def norm(self, norm: Norm, x: Float32) -> Float32:
+        """Layer normalisation with the model's epsilon.  [tokens, n_embd] -> the same."""
+        return self.ops.layer_norm(x, norm.weight, norm.bias, self.config.layer_norm_epsilon)

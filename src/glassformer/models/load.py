@@ -1,0 +1,110 @@
+"""From tensors in files to a network: names, types, layouts."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from glassformer.errors import GlassformerError
+from glassformer.formats.sharded import Weights as WeightFiles
+from glassformer.formats.sharded import open_weights
+from glassformer.models.config import GPT2Config, check_tensors, expected_tensors, read_config
+from glassformer.models.gpt2 import GPT2, Block, Linear, Norm, Weights
+from glassformer.runtime.engine import Ops
+from glassformer.runtime.executor import Eager
+from glassformer.runtime.packed import PackedMatrix, Table, convert_array, held_kind, pack_matrix, stored_kind
+from glassformer.simd.types import f32
+
+PREFIX = "transformer."
+# Buffers that older checkpoints carry; causality is built in here.
+UNUSED = re.compile(r"h\.\d+\.attn\.(bias|masked_bias)")
+
+
+class LoadError(GlassformerError):
+    """Weights that do not make the model that config.json describes."""
+
+
+def load_network(folder: str | os.PathLike[str], *, dtype: str = "auto", threads: int | None = None) -> GPT2:
+    """The network in a model's folder; `dtype` and `threads` as for `glassformer.load`."""
+    config = read_config(folder)
+    return read_network(folder, config, dtype=dtype, threads=threads)
+
+
+def read_network(
+    weights: str | os.PathLike[str], config: GPT2Config, *, dtype: str = "auto", threads: int | None = None
+) -> GPT2:
+    """The network that a configuration describes, from a folder or file of weights.
+
+    Raises:
+        ConfigError: tensors missing or of other shapes than the configuration says.
+        WeightError: tensors of a type that weights cannot have, or an unknown `dtype`.
+    """
+    held_kind(dtype, f32)  # refuse an unknown name before any work
+    ops = Ops(Eager(threads))
+    with open_weights(weights) as files:
+        names = own_names(files)
+        check_tensors(config, {own: files.shape(name) for own, name in names.items()}, str(files.path))
+        return GPT2(config, Reader(files, names, dtype, ops).read(config), ops)
+
+
+def own_names(files: Mapping[str, Any]) -> dict[str, str]:
+    """The architecture's names (without prefix) for the names in the files; unused buffers are left out."""
+    names: dict[str, str] = {}
+    for name in files:
+        own = name.removeprefix(PREFIX)
+        if UNUSED.fullmatch(own):
+            continue
+        if own in names:
+            raise LoadError(f"the weights hold {names[own]} and {name}, which mean the same; keep one")
+        names[own] = name
+    return names
+
+
+class Reader:
+    """Takes tensors out of files one by one, each into memory of our own in the layout that it is used in."""
+
+    def __init__(self, files: WeightFiles, names: dict[str, str], dtype: str, ops: Ops) -> None:
+        self.files, self.names, self.dtype, self.executor = files, names, dtype, ops.executor
+        self.taken: dict[str, Any] = {}
+
+    def read(self, config: GPT2Config) -> Weights:
+        """All weights. The largest tensors come first, while little else is held, so that the peak stays low."""
+        shapes = expected_tensors(config)
+        for name in sorted(shapes, key=lambda n: -int(np.prod(shapes[n], dtype=np.int64))):
+            self.taken[name] = self.tensor(name)
+        head = "wte.weight" if config.tie_word_embeddings else "lm_head.weight"
+        blocks = tuple(self.block(f"h.{layer}.") for layer in range(config.n_layer))
+        return Weights(self.taken["wte.weight"], self.taken["wpe.weight"], blocks, self.norm("ln_f"), self.taken[head])
+
+    def block(self, at: str) -> Block:
+        return Block(
+            self.norm(at + "ln_1"), self.linear(at + "attn.c_attn"), self.linear(at + "attn.c_proj"),
+            self.norm(at + "ln_2"), self.linear(at + "mlp.c_fc"), self.linear(at + "mlp.c_proj"),
+        )  # fmt: skip
+
+    def linear(self, name: str) -> Linear:
+        return Linear(self.taken[name + ".weight"], self.taken[name + ".bias"])
+
+    def norm(self, name: str) -> Norm:
+        return Norm(self.taken[name + ".weight"], self.taken[name + ".bias"])
+
+    def tensor(self, name: str) -> PackedMatrix | Table | Any:
+        """One tensor: matrices packed, the position table as it is, vectors as f32. Its mapped pages are given back."""
+        stored_name = self.names[name]
+        stored = stored_kind(self.files.dtype(stored_name), stored_name)
+        held = held_kind(self.dtype, stored)
+        source = np.ascontiguousarray(self.files.raw(stored_name))
+        try:
+            if source.ndim == 1:
+                return convert_array(self.executor, source, stored, f32)
+            if name == "wpe.weight":
+                return Table(convert_array(self.executor, source, stored, held), held, *source.shape)
+            # The embedding and the head are [vocab_size, n_embd]; Conv1D's matrices are [inputs, outputs] already.
+            transposed = name in ("wte.weight", "lm_head.weight")
+            return pack_matrix(self.executor, source, stored, held, transposed=transposed)
+        finally:
+            self.files.release(stored_name)
