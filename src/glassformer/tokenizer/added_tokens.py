@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glassformer.tokenizer.errors import TokenizerError
-from glassformer.tokenizer.json_file import read_json_object
+from glassformer.tokenizer.model_files import ModelFiles, Table
 
 END_OF_TEXT = "<|endoftext|>"
 
@@ -24,14 +24,14 @@ class AddedToken:
     special: bool = True
 
 
-def read_added_tokens(folder: Path, ids: Mapping[str, int]) -> list[AddedToken]:
-    """Added tokens of a model folder whose `vocab.json` holds `ids`; `<|endoftext|>` is one wherever it has an id.
+def find_added_tokens(files: ModelFiles, ids: Mapping[str, int]) -> list[AddedToken]:
+    """Added tokens of a model folder whose vocabulary is `ids`; `<|endoftext|>` is one wherever it has an id.
 
     `TokenizerError` if a file is malformed, or gives a token an id that another file or the vocabulary gives
     otherwise.
     """
-    found = checked_tokens(_named_with_ids(folder), ids)
-    for text in [END_OF_TEXT, *_named_by_text(folder)]:
+    found = checked_tokens(_named_with_ids(files), ids)
+    for text in [END_OF_TEXT, *_named_by_text(files)]:
         number = ids.get(text)
         if number is not None:
             found.setdefault(text, AddedToken(text, number))
@@ -64,21 +64,19 @@ def _check(token: AddedToken, source: object, ids: Mapping[str, int], owners: Ma
         )
 
 
-def _named_with_ids(folder: Path) -> Iterator[tuple[Path, AddedToken]]:
+def _named_with_ids(files: ModelFiles) -> Iterator[tuple[Path, AddedToken]]:
     """Every token that a file gives an id, with that file."""
     for name, read in (
         ("tokenizer.json", _from_tokenizer_json),
         ("tokenizer_config.json", _from_decoder_table),
         ("added_tokens.json", _from_id_table),
     ):
-        path = folder / name
-        if path.is_file():
-            for token in read(path):
-                yield path, token
+        for token in read(files.table(name), files.folder / name):
+            yield files.folder / name, token
 
 
-def _from_tokenizer_json(path: Path) -> Iterator[AddedToken]:
-    entries = read_json_object(path).get("added_tokens") or []
+def _from_tokenizer_json(table: Table, path: Path) -> Iterator[AddedToken]:
+    entries = table.get("added_tokens") or []
     if not isinstance(entries, list):
         raise TokenizerError(f"{path}: expected added_tokens to be a list, found {type(entries).__name__}")
     for entry in entries:
@@ -86,24 +84,22 @@ def _from_tokenizer_json(path: Path) -> Iterator[AddedToken]:
         yield _token(fields.get("content"), fields.get("id"), fields.get("special", False), path)
 
 
-def _from_decoder_table(path: Path) -> Iterator[AddedToken]:
-    for key, entry in _fields(read_json_object(path).get("added_tokens_decoder") or {}, path).items():
+def _from_decoder_table(table: Table, path: Path) -> Iterator[AddedToken]:
+    for key, entry in _fields(table.get("added_tokens_decoder") or {}, path).items():
         fields = _fields(entry, path)
         number = int(key) if key.isascii() and key.isdigit() and len(key) < 12 else key
         yield _token(fields.get("content"), number, fields.get("special", False), path)
 
 
-def _from_id_table(path: Path) -> Iterator[AddedToken]:
-    for text, number in read_json_object(path).items():
+def _from_id_table(table: Table, path: Path) -> Iterator[AddedToken]:
+    for text, number in table.items():
         yield _token(text, number, False, path)
 
 
-def _named_by_text(folder: Path) -> Iterator[str]:
+def _named_by_text(files: ModelFiles) -> Iterator[str]:
     """Texts that a file calls special without giving an id."""
     for name in ("special_tokens_map.json", "tokenizer_config.json"):
-        path = folder / name
-        table = read_json_object(path) if path.is_file() else {}
-        for key, value in table.items():
+        for key, value in files.table(name).items():
             if key.endswith("_token") or key == "additional_special_tokens":
                 for entry in value if isinstance(value, list) else [value]:
                     text = entry.get("content") if isinstance(entry, dict) else entry
@@ -111,7 +107,7 @@ def _named_by_text(folder: Path) -> Iterator[str]:
                         yield text
 
 
-def _fields(entry: object, path: Path) -> Mapping[str, object]:
+def _fields(entry: object, path: Path) -> Table:
     if not isinstance(entry, dict):
         raise TokenizerError(f"{path}: expected an object for added tokens, found {type(entry).__name__}")
     return entry

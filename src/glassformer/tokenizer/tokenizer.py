@@ -8,12 +8,13 @@ from operator import index
 from pathlib import Path
 from typing import Literal, Protocol
 
-from glassformer.tokenizer.added_tokens import END_OF_TEXT, AddedToken, checked_tokens, read_added_tokens
+from glassformer.tokenizer.added_tokens import END_OF_TEXT, AddedToken, checked_tokens, find_added_tokens
 from glassformer.tokenizer.encoding import Encoding, byte_places, token_spans
 from glassformer.tokenizer.errors import TokenizerError
 from glassformer.tokenizer.fast import FastEncoder
+from glassformer.tokenizer.model_files import ModelFiles
 from glassformer.tokenizer.stream import Detokenizer
-from glassformer.tokenizer.tokenizer_json import read_tokenizer_json, reads_prefix_space
+from glassformer.tokenizer.tokenizer_json import read_tokenizer_json, wants_prefix_space
 from glassformer.tokenizer.vocabulary import Vocabulary, build_vocabulary, read_merges, read_vocab
 
 AllowedSpecial = Collection[str] | Literal["all"]
@@ -46,14 +47,15 @@ class Tokenizer:
 
         `TokenizerError` if a file is missing or malformed, with the file and what was expected.
         """
-        folder = Path(folder)
-        vocab, merges, whole = folder / "vocab.json", folder / "merges.txt", folder / "tokenizer.json"
-        if vocab.is_file() or not whole.is_file():
-            ids, pairs, source = read_vocab(vocab), read_merges(merges), merges
+        files = ModelFiles(Path(folder))
+        if files.has("tokenizer.json") and not files.has("vocab.json"):
+            source = files.folder / "tokenizer.json"
+            ids, pairs = read_tokenizer_json(files)
         else:
-            (ids, pairs), source = read_tokenizer_json(whole), whole
-        vocabulary = build_vocabulary(ids, pairs, read_added_tokens(folder, ids), str(source))
-        return cls(vocabulary, add_prefix_space=reads_prefix_space(folder))
+            source = files.folder / "merges.txt"
+            ids, pairs = read_vocab(files.folder / "vocab.json"), read_merges(source)
+        vocabulary = build_vocabulary(ids, pairs, find_added_tokens(files, ids), str(source))
+        return cls(vocabulary, add_prefix_space=wants_prefix_space(files))
 
     @classmethod
     def from_files(

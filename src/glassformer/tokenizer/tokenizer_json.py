@@ -3,17 +3,17 @@
 from pathlib import Path
 
 from glassformer.tokenizer.errors import TokenizerError
-from glassformer.tokenizer.json_file import read_json_object
+from glassformer.tokenizer.model_files import ModelFiles, Table
 from glassformer.tokenizer.vocabulary import check_ids
 
 
-def read_tokenizer_json(path: Path) -> tuple[dict[str, int], list[tuple[str, str]]]:
+def read_tokenizer_json(files: ModelFiles) -> tuple[dict[str, int], list[tuple[str, str]]]:
     """Ids and merges of a byte-level BPE `tokenizer.json`.
 
     `TokenizerError` if it is malformed, or if it describes a tokenizer that would give other ids than GPT-2's
     pre-tokenisation and plain byte-level BPE.
     """
-    root = read_json_object(path)
+    path, root = files.folder / "tokenizer.json", files.table("tokenizer.json")
     model = root.get("model")
     if not isinstance(model, dict) or model.get("type", "BPE") != "BPE":
         raise TokenizerError(f"{path}: expected a model of type BPE; no other kind of tokenizer is supported")
@@ -25,7 +25,7 @@ def read_tokenizer_json(path: Path) -> tuple[dict[str, int], list[tuple[str, str
     return check_ids(vocab, str(path)), [_pair(entry, path) for entry in merges]
 
 
-def _check_pipeline(root: dict[str, object], path: Path) -> None:
+def _check_pipeline(root: Table, path: Path) -> None:
     """Only GPT-2's pipeline: no normaliser, and the ByteLevel pre-tokeniser with its own pattern."""
     if root.get("normalizer") is not None:
         raise TokenizerError(f"{path}: a normalizer is not supported; GPT-2's tokenizer has none")
@@ -55,11 +55,10 @@ def _pair(entry: object, path: Path) -> tuple[str, str]:
     return parts[0], parts[1]
 
 
-def reads_prefix_space(folder: Path) -> bool:
-    """Whether a folder's `tokenizer_config.json`, or else its `tokenizer.json`, asks for a space before the text."""
-    config, whole = folder / "tokenizer_config.json", folder / "tokenizer.json"
-    settings = read_json_object(config) if config.is_file() else {}
-    if "add_prefix_space" not in settings and whole.is_file():
-        splitter = read_json_object(whole).get("pre_tokenizer")
+def wants_prefix_space(files: ModelFiles) -> bool:
+    """Whether `tokenizer_config.json`, or else `tokenizer.json`, asks for a space before the text."""
+    settings = files.table("tokenizer_config.json")
+    if "add_prefix_space" not in settings:
+        splitter = files.table("tokenizer.json").get("pre_tokenizer")
         settings = splitter if isinstance(splitter, dict) else {}
     return settings.get("add_prefix_space") is True
