@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from glassformer.errors import GlassformerError
+
 if TYPE_CHECKING:
     from glassformer.cli.file_flags import FileFlags
     from glassformer.generation.model import Model
     from glassformer.tokenizer.tokenizer import Tokenizer
+
+
+class FilesError(GlassformerError):
+    """Files of a model that do not go together."""
 
 
 def load_model(model: str | None, threads: int | None) -> Model:
@@ -18,11 +24,24 @@ def load_model(model: str | None, threads: int | None) -> Model:
 
 
 def load_model_files(files: FileFlags, eos_token_id: int | None, threads: int | None) -> Model:
-    """A GPT-2 from a weights file, a vocabulary, merges, and sizes from flags."""
-    (weights, vocabulary, merges), config = files.paths(), files.config(eos_token_id)
-    from glassformer.generation.model import load_files
+    """A GPT-2 from a weights file, a vocabulary, merges, and sizes from flags.
 
-    return load_files(weights, vocabulary, merges, config, threads=threads)
+    Raises:
+        click.UsageError: flags missing, or sizes that make no model.
+        FilesError: sizes that are not those of the weights.
+    """
+    (weights, vocabulary, merges), config = files.paths(), files.config(eos_token_id)
+    from glassformer.generation.model import Model
+    from glassformer.models.config import ConfigError, GenerationConfig
+    from glassformer.models.load import read_network
+    from glassformer.tokenizer.tokenizer import Tokenizer
+
+    tokenizer = Tokenizer.from_files(vocabulary, merges)
+    try:
+        network = read_network(weights, config, threads=threads)
+    except ConfigError as error:
+        raise FilesError(f"{error}; give the sizes of these weights with --config-n-layer and its kin") from error
+    return Model(network, tokenizer, GenerationConfig())
 
 
 def load_tokenizer(model: str | None) -> Tokenizer:
