@@ -1,6 +1,8 @@
 """The classes of code points: Unicode 16.0, as both reference implementations have them, for every code point."""
 
 import re
+import runpy
+from pathlib import Path
 
 import pytest
 
@@ -86,3 +88,13 @@ def test_every_code_point_falls_into_a_word() -> None:
     assert "".join(words) == text
     assert len(words) > 1500
     assert not any(re.search(r"[a-z][0-9]", word) for word in words)
+
+
+def test_the_committed_ranges_are_what_the_tool_writes() -> None:
+    """Where this Python's own tables, or those of `unicodedata2`, have the pinned version."""
+    tool = runpy.run_path(str(Path(__file__).parents[2] / "tools" / "unicode_tables.py"))
+    try:
+        text = tool["module_text"]()
+    except SystemExit:
+        pytest.skip("no Unicode 16.0.0 here")
+    assert tool["TARGET"].read_text(encoding="utf8") == text

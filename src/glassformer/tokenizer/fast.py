@@ -10,7 +10,7 @@ from glassformer.kernels.tokenizer_merge import NO_OFFER, fill_pairs
 from glassformer.tokenizer.pretokenize import class_table
 from glassformer.tokenizer.vocabulary import Vocabulary
 
-CACHE_ENTRIES = 2**14  # of 64 bytes: one MiB, whatever the text
+CACHE_ENTRIES = 2**15  # of 64 bytes: two MiB, whatever the text
 PADDING = 32  # zeros after the text, so that whole vectors may be read at its end
 SCRATCH_WORD = 1024  # bytes of a word for which scratch memory is held ready
 
