@@ -37,7 +37,8 @@ def test_json_with_logprobs(cli, recite):
 
 
 @pytest.mark.parametrize(
-    ("stdin", "prompt"), [(b"Once\n", "Once"), (b"Once\r\n", "Once"), (b"a\nb\n\n", "a\nb\n"), (b"", "")]
+    ("stdin", "prompt"),
+    [(b"Once\n", "Once"), (b"Once\r\n", "Once"), (b"a\nb\n\n", "a\nb\n"), (b"a\r", "a\r"), (b"", "")],
 )
 def test_prompt_from_standard_input_without_its_last_line_break(cli, recite, stdin, prompt):
     recite(" x")
@@ -133,3 +134,26 @@ def test_without_a_prompt_a_text_begins(cli, recite):
 def test_greedy_draws_nothing(cli, recite):
     recite(" x")
     assert cli("generate", "a", "--greedy", "--json").json["seed"] is None
+
+
+def test_prompt_as_ids(cli, recite, tokenizer):
+    recite(" x")
+    ids = tokenizer.encode("Once upon")
+    report = cli("generate", "--prompt-ids", ", ".join(map(str, ids)), "--json").json
+    assert (report["prompt"], report["prompt_ids"]) == ("Once upon", ids)
+    assert cli("generate", "--prompt-ids", "1 x").code == 2
+    assert cli("generate", "--prompt-ids", "1", "text").code == 2
+    assert "2048" in cli("generate", "--prompt-ids", "2048").err
+
+
+def test_a_model_without_a_vocabulary_prints_ids(cli, recite, monkeypatch):
+    model = recite(" one two")
+    model.tokenizer = None
+    expected = model.generate([1, 2, 3]).ids
+    assert cli("generate", "--prompt-ids", "1 2 3").out.split() == [str(token) for token in expected]
+    report = cli("generate", "--prompt-ids", "1 2 3", "--json", "--logprobs", "1").json
+    assert (report["prompt"], report["text"], report["ids"]) == (None, "", expected)
+    assert report["logprobs"][0]["token"] is None
+    outcome = cli("generate", "text")
+    assert outcome.code == 1
+    assert "vocabulary" in outcome.err

@@ -12,13 +12,14 @@ import click
 from glassformer.cli import terminal
 from glassformer.cli.file_flags import FileFlags, file_options
 from glassformer.cli.generation_flags import GenerationFlags, generation_options
-from glassformer.cli.generation_report import as_json_object, logprobs_object, statistics
+from glassformer.cli.generation_report import as_json_object, decoded, logprobs_object, statistics
 from glassformer.cli.model_files import load_model, load_model_files
 from glassformer.cli.options import common_options, json_option, model_option, threads_option
 from glassformer.cli.session import Session
-from glassformer.cli.text_input import argument_text, read_stdin
+from glassformer.cli.text_input import argument_text, read_stdin, token_ids
 
 if TYPE_CHECKING:
+    from glassformer.generation.decode import Generation
     from glassformer.generation.stream import TextStream
 
 EMBEDDED = "story"  # what --json calls the model inside the package
@@ -30,6 +31,7 @@ FILES_MAX_LENGTH = 50  # where a model is given by its files and no length is
 @model_option
 @generation_options
 @click.option("--prompt", "prompt_flag", metavar="TEXT", help="The prompt, as a flag.")
+@click.option("--prompt-ids", metavar="IDS", help="The prompt as token ids, for models without a vocabulary too.")
 @click.option("--eos-token-id", type=click.IntRange(min=0), metavar="ID", help="End at this token id.")
 @file_options
 @threads_option
@@ -41,6 +43,7 @@ def command(
     /,
     prompt: str | None,
     prompt_flag: str | None,
+    prompt_ids: str | None,
     model: str | None,
     eos_token_id: int | None,
     threads: int | None,
@@ -49,7 +52,7 @@ def command(
 ) -> None:
     """Continue PROMPT (`-`: standard input, without its last line break) and print the text as it comes.
 
-    Without PROMPT the model begins a text of its own.
+    A model without a vocabulary takes --prompt-ids and prints ids. Without PROMPT the model begins a text of its own.
 
     \b
     glassformer generate "Once upon a time"
@@ -63,7 +66,7 @@ def command(
     flags.check()
     if flags.logprobs is not None and not as_json:
         raise click.UsageError("--logprobs goes with --json")
-    text = _prompt_text(prompt, prompt_flag)
+    begin = _prompt(prompt, prompt_flag, prompt_ids)
     start = time.perf_counter()
     if files.given:
         if model is not None:
@@ -74,29 +77,37 @@ def command(
         loaded = load_model(model, threads)
         flags = flags if eos_token_id is None else replace(flags, stop_ids=(*flags.stop_ids, eos_token_id))
     load_seconds = time.perf_counter() - start
-    stream = loaded.stream(text, **flags.asked())
+    text = begin if isinstance(begin, str) else decoded(loaded, begin)
     if as_json:
-        report = as_json_object(model or files.model_path or EMBEDDED, text, stream.finish(), load_seconds)
+        result = loaded.generate(begin, **flags.asked())
+        report = as_json_object(model or files.model_path or EMBEDDED, text, result, load_seconds)
         if flags.logprobs is not None:
-            report["logprobs"] = logprobs_object(loaded, stream.result.logprobs)
+            report["logprobs"] = logprobs_object(loaded, result.logprobs)
         terminal.write_json(report)
         return
-    _show(text, stream)
+    if loaded.tokenizer is None:  # there is no text to show
+        result = loaded.generate(begin, **flags.asked())
+        terminal.write(" ".join(map(str, result.ids)) + "\n")
+    else:
+        result = _show(text or "", loaded.stream(begin, **flags.asked()))
     if terminal.is_terminal(sys.stderr) and not session.quiet:
-        terminal.note(statistics(stream.result, load_seconds))
+        terminal.note(statistics(result, load_seconds))
 
 
-def _prompt_text(argument: str | None, flag: str | None) -> str:
+def _prompt(argument: str | None, flag: str | None, ids: str | None) -> str | list[int]:
     """The prompt, from wherever it was given; empty where it was not."""
-    if argument is not None and flag is not None:
-        raise click.UsageError("the prompt is there twice, as an argument and as --prompt; give one of them")
-    given = argument if argument is not None else flag
-    if given == "-":
-        return read_stdin().removesuffix("\n").removesuffix("\r")
-    return argument_text(given or "", "PROMPT")
+    given = [value for value in (argument, flag, ids) if value is not None]
+    if len(given) > 1:
+        raise click.UsageError("there is more than one of PROMPT, --prompt and --prompt-ids; give one of them")
+    if ids is not None:
+        return token_ids(ids, "--prompt-ids")
+    if given == ["-"]:
+        text = read_stdin()
+        return text.removesuffix("\r\n") if text.endswith("\r\n") else text.removesuffix("\n")
+    return argument_text(given[0] if given else "", "PROMPT")
 
 
-def _show(prompt: str, stream: TextStream) -> None:
+def _show(prompt: str, stream: TextStream) -> Generation:
     """Print the pieces as they come, and end the line whatever happens.
 
     A terminal shows the prompt before them, so that the text reads as a whole; a pipe gets the continuation alone.
@@ -112,3 +123,4 @@ def _show(prompt: str, stream: TextStream) -> None:
         raise click.Abort from None
     if not piece.endswith("\n"):
         terminal.write("\n")
+    return stream.result

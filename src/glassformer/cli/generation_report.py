@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 _ENDS = {"stop": "ended by itself", "length": "ended at the length limit"}
 
 
-def as_json_object(model: str, prompt: str, result: Generation, load: float) -> dict[str, object]:
+def as_json_object(model: str, prompt: str | None, result: Generation, load: float) -> dict[str, object]:
     """The object that `generate --json` prints; all times in seconds.
 
     Args:
         model: what the command line called the model.
-        prompt: the text that was continued.
+        prompt: the text that was continued; None for ids of a model without a vocabulary.
         result: the continuation.
         load: seconds spent on loading the model.
     """
@@ -40,6 +40,11 @@ def as_json_object(model: str, prompt: str, result: Generation, load: float) -> 
             "tokens_per_second": round(timings.tokens_per_second, 2),
         },
     }
+
+
+def decoded(model: Model, ids: list[int]) -> str | None:
+    """The text of ids; None without a vocabulary."""
+    return model.tokenizer.decode(ids) if model.tokenizer else None
 
 
 def logprobs_object(model: Model, logprobs: list[TokenLogprob]) -> list[dict[str, object]]:

@@ -8,6 +8,8 @@ import click
 
 from glassformer.cli.session import Session
 
+MAX_THREADS = 1024  # as many as the engine takes
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -52,7 +54,7 @@ def model_option(function: Function) -> Function:
 def threads_option(function: Function) -> Function:
     """`--threads`: how many threads compute."""
     text = "Worker threads (default: the processors that this process may use)."
-    return click.option("--threads", type=click.IntRange(min=1), metavar="N", help=text)(function)
+    return click.option("--threads", type=click.IntRange(1, MAX_THREADS), metavar="N", help=text)(function)
 
 
 class Number(click.FloatRange):

@@ -52,3 +52,16 @@ def read_stdin() -> str:
             f"standard input is not valid UTF-8: byte 0x{data[error.start]:02X} at offset {error.start}; "
             "convert it first, for instance with `iconv -t utf-8`"
         ) from error
+
+
+def token_ids(text: str, name: str) -> list[int]:
+    """Token ids from text: whole numbers apart by spaces or commas, in brackets or not.
+
+    Raises:
+        click.UsageError: something else is there.
+    """
+    words = text.strip().removeprefix("[").removesuffix("]").replace(",", " ").split()
+    wrong = next((word for word in words if not (word.isascii() and word.isdecimal() and len(word) < 20)), None)
+    if wrong is not None:
+        raise click.UsageError(f"{name} takes token ids, whole numbers from 0 on; found {wrong[:40]!r}")
+    return [int(word) for word in words]

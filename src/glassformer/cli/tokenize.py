@@ -11,7 +11,7 @@ from glassformer.cli import terminal
 from glassformer.cli.encoded import Encoded
 from glassformer.cli.model_files import load_tokenizer
 from glassformer.cli.options import common_options, json_option, model_option
-from glassformer.cli.text_input import text_or_stdin
+from glassformer.cli.text_input import text_or_stdin, token_ids
 
 if TYPE_CHECKING:
     from glassformer.tokenizer.tokenizer import Tokenizer
@@ -48,7 +48,7 @@ def command(
     if decode:
         if tokens or offsets or count or allow_special:
             raise click.UsageError("--decode goes without --tokens, --offsets, --count and --allow-special")
-        _print_decoded(load_tokenizer(model), _ids(source), as_json)
+        _print_decoded(load_tokenizer(model), token_ids(source, "--decode"), as_json)
         return
     encoded = _encode(load_tokenizer(model), source, allow_special)
     if as_json:
@@ -65,15 +65,6 @@ def _encode(tokenizer: Tokenizer, text: str, allow_special: bool) -> Encoded:
     """Ids, bytes and offsets of a text."""
     found = tokenizer.encode_with_offsets(text, allowed_special="all" if allow_special else ())
     return Encoded(text, found.ids, [tokenizer.token_bytes(token) for token in found.ids], found.offsets)
-
-
-def _ids(source: str) -> list[int]:
-    """Token ids from text: numbers apart by spaces or commas, in brackets or not."""
-    words = source.strip().removeprefix("[").removesuffix("]").replace(",", " ").split()
-    wrong = next((word for word in words if not (word.isascii() and word.isdecimal() and len(word) < 20)), None)
-    if wrong is not None:
-        raise click.UsageError(f"--decode takes token ids, whole numbers from 0 on; found {wrong[:40]!r}")
-    return [int(word) for word in words]
 
 
 def _print_decoded(tokenizer: Tokenizer, ids: list[int], as_json: bool) -> None:
