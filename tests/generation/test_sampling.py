@@ -12,6 +12,9 @@ from glassformer.generation.logprobs import most_probable, token_logprob
 from glassformer.generation.options import SamplingOptions
 from glassformer.generation.sampling import choose, draw, filtered
 from glassformer.runtime import ops
+from glassformer.runtime.engine import Ops
+from glassformer.runtime.executor import Eager
+from glassformer.simd.target import runnable_targets
 
 LOGITS = np.array([0.5, 2.0, -1.0, 1.0, 1.75, -3.0], dtype=np.float32)
 SAMPLE = SamplingOptions(do_sample=True, seed=1)
@@ -67,6 +70,15 @@ def test_the_same_seed_gives_the_same_tokens_and_another_gives_others() -> None:
 def test_a_draw_that_is_the_same_on_every_machine() -> None:
     golden = [4, 3, 1, 4, 1, 1, 1, 1, 4, 1, 1, 3, 1, 1, 4, 1]
     assert [choose(LOGITS, [0], [0] * i, SAMPLE) for i in range(16)] == golden
+
+
+@pytest.mark.parametrize("size", [7, 1001])
+def test_probabilities_are_the_same_bits_at_every_processor_level(size: int) -> None:
+    logits = (np.random.default_rng(1).standard_normal(size) * 4).astype(np.float32)
+    levels = [Ops(Eager(1, target)) for target in runnable_targets()]
+    for name in ("softmax", "log_softmax"):
+        results = {getattr(level, name)(logits).tobytes() for level in levels}
+        assert len(results) == 1, name
 
 
 def test_greedy_takes_the_lowest_of_equal_ids() -> None:

@@ -11,6 +11,7 @@ import glassformer
 from glassformer.generation.errors import ContextError
 from glassformer.generation.model import Model
 from glassformer.models.locate import EMBEDDED
+from glassformer.simd.target import TARGET_VARIABLE, runnable_targets
 
 GOLDEN: dict[str, Any] = json.loads(Path(__file__).with_name("golden_story.json").read_text(encoding="utf8"))
 START = "Once upon a time"
@@ -38,6 +39,19 @@ def test_a_seed_gives_the_same_tokens_everywhere(story: Model, case: dict[str, A
     found = story.generate(START, max_new_tokens=len(case["ids"]), **case["options"])
     assert found.ids == case["ids"]
     assert found.seed == case["options"]["seed"]
+
+
+@pytest.mark.parametrize("target", runnable_targets())
+def test_every_processor_level_gives_the_same_bits(story: Model, target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = story.generate(START, seed=6, max_new_tokens=12, logprobs=4)
+    monkeypatch.setenv(TARGET_VARIABLE, target)
+    assert glassformer.load().generate(START, seed=6, max_new_tokens=12, logprobs=4) == wanted
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_every_number_of_threads_gives_the_same_bits(story: Model, threads: int) -> None:
+    wanted = story.generate(START, seed=6, max_new_tokens=12, logprobs=4)
+    assert glassformer.load(threads=threads).generate(START, seed=6, max_new_tokens=12, logprobs=4) == wanted
 
 
 def test_by_default_it_samples_a_story_to_its_end(story: Model) -> None:
