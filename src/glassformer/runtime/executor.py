@@ -19,7 +19,7 @@ from glassformer.simd import reference
 from glassformer.simd.kernel import Variant
 from glassformer.simd.target import Target, find_target
 
-SMALL = 200_000  # elementary steps below which waking other threads costs more than it gains
+SMALL = 500_000  # elementary steps below which waking other threads costs more than it gains
 MAX_THREADS = 1024
 
 
@@ -59,6 +59,7 @@ class Eager:
         self._lock = threading.Lock()
         self._pool: WorkerPool | None = None
         self._process = 0
+        self._as_python = reference.wanted()
 
     def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> npt.NDArray[Any]:
         """A new array for a result."""
@@ -68,7 +69,7 @@ class Eager:
         """Run a launch; returns when it is done."""
         if launch.tasks <= 0:
             return
-        if reference.wanted():
+        if self._as_python:
             launch.kernel(*launch.arguments, begin=0, end=launch.tasks)
             return
         loaded = launch.kernel.load(self.target)

@@ -69,7 +69,8 @@ class Kernel:
 
     def specialise(self, **constants: Any) -> Variant:
         """The kernel with its compile-time constants decided."""
-        return self._variant(self._complete(constants), 1)
+        key = (*constants.items(), 1)
+        return self.variants.get(key) or self._variant(self._complete(constants), 1)
 
     def _complete(self, constants: dict[str, Any]) -> dict[str, Any]:
         known = self.annotations[2]
