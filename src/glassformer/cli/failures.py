@@ -2,6 +2,7 @@
 
 import click
 
+from glassformer.cli.terminal import printable
 from glassformer.errors import GlassformerError
 from glassformer.generation.errors import OptionsError
 
@@ -27,8 +28,8 @@ def describe(error: Exception) -> tuple[str, int]:
 
 
 def one_line(message: str) -> str:
-    """The message on one line, whatever line breaks it came with."""
-    return " ".join(message.split())
+    """The message on one line, whatever line breaks and control characters it came with."""
+    return printable(" ".join(message.split()))
 
 
 def _usage(error: click.UsageError) -> str:
