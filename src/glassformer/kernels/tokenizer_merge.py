@@ -52,7 +52,7 @@ def merge_short(symbols: Pointer[i32], count: i64, pairs: Pointer[u64], mask: i6
     for i in range(count - 1):
         offers[i] = offer_of(symbols[i], symbols[i + 1], pairs, mask)
     while count > 1:
-        best: u64 = NO_OFFER
+        best = u64(NO_OFFER)
         place = 0
         for i in range(count - 1):
             if offers[i] < best:
