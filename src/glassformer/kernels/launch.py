@@ -24,15 +24,19 @@ def control_size(threads: int) -> int:
 
 @kernel
 def share(control: Pointer[i64], generation: i64) -> None:
-    """Claim and run tasks of a launch until none is left or it is over."""
+    """Claim and run tasks of a launch until none is left or it is over.
+
+    ENTRY and ARGUMENTS are read behind a successful claim alone: the leader does not touch them before that claim is done.
+    """
     while True:
         word = atomic_load(control + WORD)
         first = word & CLOSED
-        tasks = control[TASKS]
+        tasks = atomic_load(control + TASKS)
         if (word >> NEXT_BITS) != generation or first >= tasks:
             return
-        last = min(first + control[CHUNK], tasks)
-        # Had the leader begun to write the next launch since the word was read, the exchange fails.
+        last = min(first + atomic_load(control + CHUNK), tasks)
+        # Had the leader begun to write the next launch since the word was read, the exchange fails: it closes the word
+        # before it writes TASKS, and both writes are atomic, so whoever saw the new number finds the word closed.
         if compare_exchange(control + WORD, word, word + (last - first)) == word:
             call_entry(control[ENTRY], control[ARGUMENTS], first, last)
             atomic_add(control + DONE, last - first)
@@ -53,8 +57,8 @@ def lead(control: Pointer[i64], entry: i64, arguments: i64, tasks: i64, chunk: i
     atomic_store(control + WORD, (generation << NEXT_BITS) | CLOSED)
     control[ENTRY] = entry
     control[ARGUMENTS] = arguments
-    control[TASKS] = tasks
-    control[CHUNK] = chunk
+    atomic_store(control + TASKS, tasks)
+    atomic_store(control + CHUNK, chunk)
     atomic_store(control + DONE, 0)
     atomic_store(control + WORD, (generation + 1) << NEXT_BITS)
     parked = i64(0)
@@ -88,7 +92,7 @@ def work(control: Pointer[i64], thread: i64, spins: i64) -> i64:
         if generation != seen:
             seen = generation
             share(control, generation)
-            waited = 0
+            waited = i64(0)
         elif waited < spins:
             waited += 1
             pause()
@@ -97,4 +101,4 @@ def work(control: Pointer[i64], thread: i64, spins: i64) -> i64:
             if (atomic_load(control + WORD) >> NEXT_BITS) == seen:
                 return 0
             atomic_store(parked, 0)
-    return 0
+    return 0  # type: ignore[unreachable]

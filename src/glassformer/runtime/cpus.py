@@ -5,9 +5,24 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
+from typing import Any
+
+from glassformer.errors import GlassformerError
 
 CGROUP = Path("/sys/fs/cgroup")
 THREADS_VARIABLE = "GLASSFORMER_THREADS"
+MAX_THREADS = 1024
+
+
+class ThreadsError(GlassformerError):
+    """A number of threads that makes no sense, or more than the system starts."""
+
+
+def check_threads(wish: Any, source: str) -> int:
+    """A number of threads as asked for by `source`, if it is one."""
+    if isinstance(wish, int) and not isinstance(wish, bool) and 1 <= wish <= MAX_THREADS:
+        return wish
+    raise ThreadsError(f"{source} must be a whole number from 1 to {MAX_THREADS}, found {wish!r}")
 
 
 def affinity() -> list[int]:
@@ -25,32 +40,35 @@ def read_numbers(path: Path) -> list[int]:
         return []
 
 
-def cgroup_folders(root: Path, membership: Path) -> list[Path]:
-    """Control-group folders of this process, its own first, then its parents'."""
+def own_group(membership: Path, controller: str) -> str:
+    """This process's group by /proc/self/cgroup, lines "number:controllers:path"; version 2 has no controllers there."""
     try:
-        own = next(line.split("::", 1)[1] for line in membership.read_text(encoding="utf8").splitlines() if "::" in line)
-    except (OSError, StopIteration):
-        own = "/"
-    folder = root / own.lstrip("/")
+        lines = [line.split(":", 2) for line in membership.read_text(encoding="utf8").splitlines()]
+    except (OSError, ValueError):
+        return "/"
+    return next((line[2] for line in lines if len(line) == 3 and controller in line[1].split(",")), "/")
+
+
+def cgroup_folders(root: Path, group: str) -> list[Path]:
+    """Folders of a control group, its own first, then its parents'."""
+    folder = root / group.lstrip("/")
     return [folder, *(p for p in folder.parents if root in p.parents or p == root)]
 
 
 def quota(root: Path = CGROUP, membership: Path = Path("/proc/self/cgroup")) -> float:
-    """Processors' worth of time that the control group grants (version 2, else version 1); infinite without a limit."""
-    limits = [math.inf]
-    for folder in cgroup_folders(root, membership):
-        numbers = read_numbers(folder / "cpu.max")
-        if len(numbers) == 2 and numbers[1] > 0:
-            limits.append(numbers[0] / numbers[1])
-    period, allowed = (read_numbers(root / "cpu" / f"cpu.cfs_{name}_us") for name in ("period", "quota"))
-    if period and allowed and period[0] > 0 and allowed[0] > 0:
-        limits.append(allowed[0] / period[0])
-    return min(limits)
+    """Processors' worth of time that the control groups grant (version 2 and version 1); infinite without a limit."""
+    pairs = [read_numbers(folder / "cpu.max") for folder in cgroup_folders(root, own_group(membership, ""))]
+    for folder in cgroup_folders(root / "cpu", own_group(membership, "cpu")):
+        pairs.append(read_numbers(folder / "cpu.cfs_quota_us") + read_numbers(folder / "cpu.cfs_period_us"))
+    limits = [pair[0] / pair[1] for pair in pairs if len(pair) == 2 and min(pair) > 0]  # -1 is no limit
+    return min(limits, default=math.inf)
 
 
 def default_threads() -> int:
-    """Threads to compute with: GLASSFORMER_THREADS, else what affinity and quota allow, at least 1."""
-    wish = os.environ.get(THREADS_VARIABLE, "")
-    if wish.isdigit() and int(wish) > 0:
-        return int(wish)
-    return max(1, min(len(affinity()), math.ceil(quota()) if quota() < math.inf else len(affinity())))
+    """Threads to compute with: GLASSFORMER_THREADS, else what affinity and quota allow, from 1 to MAX_THREADS."""
+    wish = os.environ.get(THREADS_VARIABLE, "").strip()
+    if wish:
+        return check_threads(int(wish) if wish.isdecimal() and len(wish) < 10 else wish, THREADS_VARIABLE)
+    granted = quota()
+    processors = len(affinity())
+    return max(1, min(processors, MAX_THREADS, processors if granted == math.inf else math.ceil(granted)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+import weakref
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
@@ -12,15 +13,13 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from glassformer.errors import GlassformerError
-from glassformer.runtime.cpus import default_threads
+from glassformer.runtime.cpus import check_threads, default_threads
 from glassformer.runtime.threads import WorkerPool
 from glassformer.simd import reference
 from glassformer.simd.kernel import Variant
 from glassformer.simd.target import Target, find_target
 
 SMALL = 500_000  # elementary steps below which waking other threads costs more than it gains
-MAX_THREADS = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,17 +43,11 @@ class Executor(Protocol):
     def run(self, launch: Launch) -> None: ...
 
 
-class ThreadsError(GlassformerError):
-    """A number of threads that makes no sense."""
-
-
 class Eager:
     """Runs each launch at once, on all threads where that pays."""
 
     def __init__(self, threads: int | None = None, target: str | None = None) -> None:
-        if threads is not None and not (isinstance(threads, int) and 1 <= threads <= MAX_THREADS):
-            raise ThreadsError(f"threads must be a whole number from 1 to {MAX_THREADS}, found {threads!r}")
-        self.threads = threads or default_threads()
+        self.threads = default_threads() if threads is None else check_threads(threads, "threads")
         self.target = find_target(target)
         self._lock = threading.Lock()
         self._pool: WorkerPool | None = None
@@ -87,12 +80,15 @@ class Eager:
                 if self._process != os.getpid():
                     self._pool = WorkerPool(self.threads, self.target)
                     self._process = os.getpid()
+                    weakref.finalize(self, end_pool, self._pool, self._process)
         assert self._pool is not None
         return self._pool
 
-    def __del__(self) -> None:
-        if self._pool is not None and self._process == os.getpid():
-            self._pool.close()
+
+def end_pool(pool: WorkerPool, process: int) -> None:
+    """Let the workers of a pool end when its executor is gone; a forked child has none of them to end."""
+    if process == os.getpid():
+        pool.close()
 
 
 @cache

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from glassformer.kernels import launch
-from glassformer.runtime.cpus import affinity
+from glassformer.runtime.cpus import ThreadsError, affinity
 from glassformer.simd.kernel import Loaded, address_of
 from glassformer.simd.target import Target
 
@@ -33,18 +33,27 @@ class WorkerPool:
             cpu = affinity()[thread] if pin and thread < len(affinity()) else None
             # The thread holds no reference to the pool, so that the pool can end it when nobody uses it any more.
             arguments = (self.work, self.control, self.wake[thread], thread, cpu)
-            threading.Thread(target=serve, args=arguments, name=f"glassformer-{thread}", daemon=True).start()
+            try:
+                threading.Thread(target=serve, args=arguments, name=f"glassformer-{thread}", daemon=True).start()
+            except RuntimeError:  # a limit on the number of threads
+                self.close()
+                raise ThreadsError(f"the system started {thread - 1} of {threads - 1} worker threads; ask for fewer") from None
 
     def run(self, entry: int, arguments: int, tasks: int) -> None:
         """Run a compiled kernel over `tasks`, shared among all threads; returns when all are done."""
         chunk = max(1, tasks // (self.threads * CLAIMS))
         with self.turn:
             block = self.lead.pack([self.control, entry, arguments, tasks, chunk, self.threads])
-            if self.lead.entry(block, 0, 0):
-                for thread in range(1, self.threads):
+            rest = self.join.pack([self.control, tasks])
+            parked = 1  # until known: an interrupt after the launch must not let the caller free what workers still use
+            try:
+                parked = self.lead.entry(block, 0, 0)
+                for thread in range(1, self.threads if parked else 0):
                     if self.control[launch.PARKED + 8 * thread]:
                         self.wake[thread].release()
-                self.join.entry(self.join.pack([self.control, tasks]), 0, 0)
+            finally:
+                if parked:
+                    self.join.entry(rest, 0, 0)
 
     def close(self) -> None:
         """Let the workers end."""
@@ -59,6 +68,8 @@ def serve(work: Loaded, control: npt.NDArray[np.int64], wake: threading.Semaphor
     arguments = work.pack([control, thread, SPINS])
     while True:
         wake.acquire()
+        while wake.acquire(blocking=False):  # launches that came while it was waking need not wake it again
+            pass
         if work.entry(arguments, 0, 0) == ENDED:
             return
 
