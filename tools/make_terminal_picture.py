@@ -18,9 +18,9 @@ PICTURE = Path(__file__).parent.parent / "docs" / "images" / "terminal.svg"
 SESSION = (
     ["generate", "Once upon a time", "--seed", "7"],
     ["tokenize", "--offsets", "Once upon a time"],
-    ["kernels", "layer_norm", "--asm", "--target", "avx2"],
+    ["kernels", "gelu_tanh"],
 )
-MAX_LINES = {"kernels": 8}  # an excerpt is enough of what is long
+MAX_LINES = {"kernels": 14}  # an excerpt is enough of what is long
 COLUMNS, LINE, CHARACTER, MARGIN = 96, 20, 8.43, 18
 COLOURS = {"command": "#7ee787", "output": "#e6edf3", "note": "#8b949e"}
 
@@ -50,18 +50,16 @@ def lines() -> Iterator[tuple[str, str]]:
     """Lines of the session with their kinds."""
     for arguments in SESSION:
         yield "command", "$ glassformer " + " ".join(f'"{each}"' if " " in each else each for each in arguments)
-        output = [line for text in record(arguments).split("\n") for line in wrapped(text)]
+        output = [
+            ("note" if text.startswith("[") else "output", line)
+            for text in record(arguments).split("\n")
+            for line in textwrap.wrap(text.expandtabs(8), COLUMNS, replace_whitespace=False) or [""]
+        ]
         limit = MAX_LINES.get(arguments[0], len(output))
-        for line in output[:limit]:
-            yield ("note" if line.startswith("[") else "output"), line
+        yield from output[:limit]
         if len(output) > limit:
             yield "note", f"... {len(output) - limit} more lines"
         yield "output", ""
-
-
-def wrapped(text: str) -> list[str]:
-    """A line in pieces that fit the width."""
-    return textwrap.wrap(text.expandtabs(8), COLUMNS, replace_whitespace=False, drop_whitespace=False) or [""]
 
 
 def drawing(session: list[tuple[str, str]]) -> str:

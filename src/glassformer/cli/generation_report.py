@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from glassformer.generation.logprobs import TokenLogprob
     from glassformer.generation.model import Model
 
-_ENDS = {"stop": "ended by itself", "length": "ended at the length limit"}
+_ENDS = {"stop": "end of text", "length": "length limit"}
 
 
 def as_json_object(model: str, prompt: str | None, result: Generation, load: float) -> dict[str, object]:
@@ -73,10 +73,10 @@ def statistics(result: Generation, load: float) -> str:
     parts = [
         f"{len(result.ids)} tokens",
         f"{timings.tokens_per_second:.0f} tokens/s",
-        f"model loaded in {load:.2f} s",
-        f"first token {timings.prefill:.2f} s later",
+        f"loaded in {load:.2f} s",
+        f"first token after {timings.prefill:.2f} s",
         _ENDS[result.finish_reason],
     ]
     if result.seed is not None:
-        parts.append(f"--seed {result.seed} repeats it")
+        parts.append(f"seed {result.seed}")
     return "[" + " · ".join(parts) + "]"
