@@ -7,6 +7,7 @@ computed in one fixed order, so results are the same bits for any number of thre
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,11 +40,35 @@ class ShapeError(GlassformerError):
 
 
 def as_float32(x: npt.ArrayLike, name: str = "x") -> Float32:
-    """An array as contiguous float32; anything but real numbers is refused."""
-    array = np.asarray(x)
+    """An array as contiguous float32; anything but real numbers is refused. What float32 cannot hold becomes infinite."""
+    array = as_array(x, name)
     if array.dtype.kind not in "fiub":
         raise ShapeError(f"{name} holds {array.dtype}; expected real numbers")
-    return np.ascontiguousarray(array, np.float32)
+    if array.dtype == np.float32:
+        return np.asarray(array, np.float32, order="C")
+    with np.errstate(over="ignore"):
+        return np.asarray(array, np.float32, order="C")
+
+
+def as_array(x: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
+    """What NumPy can make an array of."""
+    try:
+        return np.asarray(x)
+    except (TypeError, ValueError) as error:
+        raise ShapeError(f"{name} is no array: {error}") from None
+
+
+def as_ids(ids: npt.ArrayLike, rows: int) -> Int32:
+    """Indices into a table of so many rows."""
+    array = as_array(ids, "ids")
+    if array.size == 0:
+        return np.zeros(array.shape, np.int32)
+    if array.dtype.kind not in "iu":
+        raise ShapeError(f"embedding: ids hold {array.dtype}; expected whole numbers")
+    low, high = int(array.min()), int(array.max())
+    if not 0 <= low <= high < rows:
+        raise ShapeError(f"embedding: ids from {low} to {high}, the table has {rows} rows")
+    return np.asarray(array, np.int32, order="C")
 
 
 def tile_shape(executor: Executor) -> tuple[int, int]:
@@ -66,7 +91,7 @@ class Ops:
         """
         left, right = as_float32(a, "a"), as_float32(b, "b")
         if left.ndim == 0 or right.ndim == 0:
-            raise ShapeError("matmul takes no scalars; multiply them")
+            raise ShapeError(f"matmul takes no scalars, found shapes {left.shape} and {right.shape}; use multiply")
         vectors = (left.ndim == 1, right.ndim == 1)
         left = left[None, :] if vectors[0] else left  # [..., m, k]
         right = right[:, None] if vectors[1] else right  # [..., k, n]
@@ -82,11 +107,17 @@ class Ops:
             out = out[..., 0, :]
         return out[..., 0] if vectors[1] else out
 
-    def linear(self, x: Float32, weight: PackedMatrix, bias: Float32 | None = None) -> Float32:
+    def linear(self, x: npt.ArrayLike, weight: PackedMatrix, bias: npt.ArrayLike | None = None) -> Float32:
         """x @ weight + bias with a packed matrix.  x: [rows, inputs], bias: [outputs] -> [rows, outputs]."""
+        if not isinstance(weight, PackedMatrix):
+            raise ShapeError(f"linear takes a PackedMatrix, found {type(weight).__name__}; pack it, or use matmul")
+        x = as_float32(x)
+        bias = None if bias is None else as_float32(bias, "bias")
+        if x.ndim != 2 or x.shape[1] != weight.inputs:
+            raise ShapeError(f"linear: x {x.shape} meets a weight {weight.shape}; expected x [rows, {weight.inputs}]")
+        if bias is not None and bias.shape != (weight.outputs,):
+            raise ShapeError(f"linear: bias {bias.shape} meets a weight {weight.shape}; expected bias ({weight.outputs},)")
         rows, inputs = x.shape
-        if inputs != weight.inputs:
-            raise ShapeError(f"linear: x has {inputs} columns, the weight {weight.inputs} inputs")
         out = self.executor.empty((rows, weight.outputs))  # [rows, outputs]
         zero = [np.zeros(1, np.int64)] * 2
         self._product(x, weight, bias, out, zero, (rows, inputs, weight.outputs), packed=True)
@@ -199,9 +230,9 @@ class Ops:
     # ------------------------------------------------------------ rows
 
     def _softmax(self, x: npt.ArrayLike, axis: int, *, logarithm: bool) -> Float32:
-        source = np.asarray(x)
-        if source.ndim == 0 or not -source.ndim <= axis < source.ndim:
-            raise ShapeError(f"softmax over axis {axis} of an array of {source.ndim} axes")
+        source = as_array(x, "x")
+        if not isinstance(axis, int | np.integer) or not -source.ndim <= axis < source.ndim:
+            raise ShapeError(f"softmax over axis {axis!r} of an array of shape {source.shape}, which has {source.ndim} axes")
         rows = as_float32(np.moveaxis(source, axis, -1))
         out = self.executor.empty(rows.shape)
         if out.size:
@@ -221,7 +252,9 @@ class Ops:
         """Layer normalisation of the last axis (Ba et al., 2016).  x: [..., width], weight, bias: [width]."""
         source, scale, shift = as_float32(x), as_float32(weight, "weight"), as_float32(bias, "bias")
         if source.ndim == 0 or scale.shape != source.shape[-1:] or shift.shape != scale.shape:
-            raise ShapeError(f"layer_norm: x {source.shape}, weight {scale.shape}, bias {shift.shape}")
+            raise ShapeError(f"layer_norm: x {source.shape}, weight {scale.shape}, bias {shift.shape}; expected one last axis")
+        if not isinstance(epsilon, int | float | np.floating) or not epsilon >= 0:
+            raise ShapeError(f"layer_norm: epsilon is a number of at least 0, found {epsilon!r}")
         out = self.executor.empty(source.shape)
         if out.size:
             width = source.shape[-1]
@@ -230,16 +263,16 @@ class Ops:
         return out
 
     def embedding(self, table: Table | PackedMatrix | npt.ArrayLike, ids: npt.ArrayLike) -> Float32:
-        """Rows of a table.  table: [rows, width] (an array, or a matrix packed as [width, rows]), ids: [count] -> [count, width]."""
-        index = np.ascontiguousarray(ids, np.int32)
+        """Rows of a table.  table: [rows, width] (an array, or a matrix packed as [width, rows]), ids: [...] -> [..., width]."""
         if not isinstance(table, Table | PackedMatrix):
             array = as_float32(table, "table")
+            if array.ndim != 2:
+                raise ShapeError(f"embedding: the table has shape {array.shape}; expected [rows, width]")
             table = Table(array, f32, *array.shape)
         rows, width, block = (
             (table.outputs, table.inputs, BLOCK) if isinstance(table, PackedMatrix) else (table.rows, table.width, 1)
         )
-        if index.size and not (0 <= int(index.min()) and int(index.max()) < rows):
-            raise ShapeError(f"embedding: ids from {index.min()} to {index.max()}, the table has {rows} rows")
+        index = as_ids(ids, rows)
         out = self.executor.empty((index.size, width))  # [count, width]
         kernel = embedding.specialise(W=table.kind, BLOCK=block)
         self.executor.run(Launch(kernel, (table.data, index, out, width), index.size, out.size))
@@ -248,26 +281,24 @@ class Ops:
     # ------------------------------------------------------------ attention
 
     def attention(
-        self, q: Float32, k: Float32, v: Float32, cache: KVCache | None = None, layer: int = 0, scale: float | None = None
+        self, q: npt.ArrayLike, k: npt.ArrayLike, v: npt.ArrayLike, cache: KVCache | None = None, layer: int = 0,
+        scale: float | None = None,
     ) -> Float32:
         """Causal attention of new tokens over those in the cache and themselves (Vaswani et al., 2017).
 
         q, k, v: [tokens, n_head, head_dim], views of one row stride allowed -> [tokens, n_head, head_dim]. The new keys and
         values are written behind `cache.length`; the caller advances the cache after the last layer. scale: 1/sqrt(head_dim).
         """
+        q, k, v = one_stride(head_rows(q, "q"), head_rows(k, "k"), head_rows(v, "v"))
         tokens, n_head, head_dim = q.shape
-        if k.shape != q.shape or v.shape != q.shape:
-            raise ShapeError(f"attention: q {q.shape}, k {k.shape}, v {v.shape} must be alike")
         cache = cache or KVCache(1, n_head, head_dim, tokens)
         if (cache.n_head, cache.head_dim) != (n_head, head_dim) or not 0 <= layer < cache.n_layer:
-            raise ShapeError(f"attention: the cache has {cache.n_layer} layers of {cache.n_head} heads x {cache.head_dim}")
+            held = f"{cache.n_layer} layers of {cache.n_head} heads x {cache.head_dim}"
+            raise ShapeError(f"attention: the cache has {held}; found layer {layer}, {n_head} heads x {head_dim}")
         cache.check_room(tokens)
-        q, k, v = (row_views(x) for x in (q, k, v))
         stride = q.strides[0] // 4
         keys, values = cache.keys[layer], cache.values[layer]
         new = (k, v, keys, values, stride, tokens, cache.length, cache.capacity, head_dim, cache.padded)
-        if k.strides != q.strides or v.strides != q.strides:
-            raise ShapeError("attention: q, k and v must have one row stride")
         self.executor.run(Launch(append.specialise(), new, n_head, 2 * q.size))
         out = self.executor.empty((tokens, n_head, head_dim))
         queries = 1 if tokens == 1 else 2
@@ -281,11 +312,23 @@ class Ops:
         return out
 
 
-def row_views(x: Float32) -> Float32:
-    """An array [tokens, heads, head_dim] whose rows are contiguous, copied if they are not."""
-    if x.dtype == np.float32 and x.strides[2] == 4 and x.strides[1] == 4 * x.shape[2]:
-        return x
-    return np.ascontiguousarray(x, np.float32)
+def head_rows(x: npt.ArrayLike, name: str) -> Float32:
+    """An array [tokens, heads, head_dim] of float32 whose rows are contiguous, copied if they are not."""
+    array: Float32 = x if isinstance(x, np.ndarray) and x.dtype == np.float32 else as_float32(x, name)
+    if array.ndim != 3 or 0 in array.shape[1:]:
+        raise ShapeError(f"attention: {name} has shape {array.shape}; expected [tokens, n_head, head_dim]")
+    step, *within = array.strides
+    whole = within == [4 * array.shape[2], 4] and step >= 0 and step % 4 == 0
+    return array if whole else np.ascontiguousarray(array)
+
+
+def one_stride(q: Float32, k: Float32, v: Float32) -> tuple[Float32, Float32, Float32]:
+    """The three of one shape, copied where their rows lie at different distances."""
+    if k.shape != q.shape or v.shape != q.shape:
+        raise ShapeError(f"attention: q {q.shape}, k {k.shape}, v {v.shape} must be alike")
+    if len(q) > 1 and not q.strides[0] == k.strides[0] == v.strides[0]:
+        q, k, v = (np.ascontiguousarray(x) for x in (q, k, v))
+    return q, k, v
 
 
 def broadcast_shape(a: Sequence[int], b: Sequence[int]) -> tuple[int, ...]:
