@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,15 @@ from glassformer.models.config import GPT2Config, check_tensors, expected_tensor
 from glassformer.models.gpt2 import GPT2, Block, Linear, Norm, Weights
 from glassformer.runtime.engine import Ops
 from glassformer.runtime.executor import Eager
-from glassformer.runtime.packed import PackedMatrix, Table, convert_array, held_kind, pack_matrix, stored_kind
+from glassformer.runtime.packed import (
+    PackedMatrix,
+    Table,
+    convert_array,
+    held_kind,
+    pack_parts,
+    part_bytes,
+    stored_kind,
+)  # fmt: skip
 from glassformer.simd.types import f32
 
 PREFIX = "transformer."
@@ -47,6 +56,7 @@ def read_network(
     ops = Ops(Eager(threads))
     with open_weights(weights) as files:
         names = own_names(files)
+        config = tied_as_stored(config, files, names)
         check_tensors(config, {own: files.shape(name) for own, name in names.items()}, str(files.path))
         return GPT2(config, Reader(files, names, dtype, ops).read(config), ops)
 
@@ -62,6 +72,29 @@ def own_names(files: Mapping[str, Any]) -> dict[str, str]:
             raise LoadError(f"the weights hold {names[own]} and {name}, which mean the same; keep one")
         names[own] = name
     return names
+
+
+def tied_as_stored(config: GPT2Config, files: WeightFiles, names: dict[str, str]) -> GPT2Config:
+    """The configuration with the head tied as transformers (from version 5 on) ties it.
+
+    Where config.json ties the head to the embedding and the weights hold one of the two, it serves as both (`names`
+    gets the other); where they hold both and these differ, they stay apart.
+    """
+    table, head = names.get("wte.weight"), names.get("lm_head.weight")
+    if not config.tie_word_embeddings or head is None:
+        return config
+    if table is None:
+        names["wte.weight"] = head
+        return config
+    return config if same_tensor(files, table, head) else replace(config, tie_word_embeddings=False)
+
+
+def same_tensor(files: WeightFiles, a: str, b: str) -> bool:
+    """Whether two tensors have one type, one shape and the same bytes; compared in parts, to take little memory."""
+    if (files.dtype(a), files.shape(a)) != (files.dtype(b), files.shape(b)):
+        return False
+    pairs = zip(files.blocks(a), files.blocks(b), strict=True)
+    return all(x.tobytes() == y.tobytes() for (_, x), (_, y) in pairs)
 
 
 class Reader:
@@ -97,14 +130,16 @@ class Reader:
         stored_name = self.names[name]
         stored = stored_kind(self.files.dtype(stored_name), stored_name)
         held = held_kind(self.dtype, stored)
+        shape = self.files.shape(stored_name)
+        # The embedding and the head are [vocab_size, n_embd]; Conv1D's matrices are [inputs, outputs] already.
+        transposed = name in ("wte.weight", "lm_head.weight")
+        if len(shape) == 2 and name != "wpe.weight":
+            parts = self.files.blocks(stored_name, part_bytes(shape, stored))
+            return pack_parts(self.executor, parts, (shape[0], shape[1]), stored, held, transposed=transposed)
         source = np.ascontiguousarray(self.files.raw(stored_name))
         try:
             if source.ndim == 1:
                 return convert_array(self.executor, source, stored, f32)
-            if name == "wpe.weight":
-                return Table(convert_array(self.executor, source, stored, held), held, *source.shape)
-            # The embedding and the head are [vocab_size, n_embd]; Conv1D's matrices are [inputs, outputs] already.
-            transposed = name in ("wte.weight", "lm_head.weight")
-            return pack_matrix(self.executor, source, stored, held, transposed=transposed)
+            return Table(convert_array(self.executor, source, stored, held), held, *source.shape)
         finally:
             self.files.release(stored_name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,8 @@ from glassformer.simd.types import Value, bf16, f16, f32, f64, numpy_dtype
 Kind = type[Value]
 KINDS: dict[str, Kind] = {"f32": f32, "f16": f16, "bf16": bf16}
 STORED: dict[str, Kind] = {"F32": f32, "F16": f16, "BF16": bf16, "F64": f64}
+
+PART = 8 << 20  # bytes of a file that are mapped at a time while a matrix is packed
 
 
 class WeightError(GlassformerError):
@@ -78,15 +81,57 @@ def held_kind(dtype: str, stored: Kind) -> Kind:
 def pack_matrix(
     executor: Executor, source: npt.NDArray[Any], stored: Kind, held: Kind, *, transposed: bool = False
 ) -> PackedMatrix:
-    """Pack a contiguous matrix: [inputs, outputs], or [outputs, inputs] where `transposed`; bf16 comes as its 16 bits."""
+    """Pack a contiguous matrix [inputs, outputs], or [outputs, inputs] where `transposed`; bf16 comes as its codes."""
+    rows, columns = source.shape
+    matrix = empty_matrix((rows, columns), held, transposed=transposed)
+    pack_into(executor, source, matrix.data, stored, held, transposed=transposed)
+    return matrix
+
+
+def pack_parts(
+    executor: Executor, parts: Iterable[tuple[int, npt.NDArray[Any]]], shape: tuple[int, int], stored: Kind, held: Kind,
+    *, transposed: bool = False,
+) -> PackedMatrix:  # fmt: skip
+    """Pack a matrix that comes in parts (index of the first row, rows), all but the last with whole blocks of 64 rows.
+
+    What has been packed can be given back before the next part comes, so packing takes little memory beyond the result.
+    """
+    matrix = empty_matrix(shape, held, transposed=transposed)
+    blocks = matrix.data.reshape(-1, matrix.inputs, BLOCK)  # [blocks, inputs, 64]
+    for first, rows in parts:
+        source = np.ascontiguousarray(rows)
+        if transposed or len(rows) == len(blocks[0]):
+            pack_into(executor, source, blocks[first // BLOCK :], stored, held, transposed=transposed)
+        else:
+            part = pack_matrix(executor, source, stored, held)
+            blocks[:, first : first + len(rows)] = part.data.reshape(len(blocks), -1, BLOCK)
+    return matrix
+
+
+def part_bytes(shape: tuple[int, ...], stored: Kind) -> int:
+    """Bytes to read at a time of a matrix for `pack_parts`: about PART, in whole blocks of rows."""
+    block = BLOCK * shape[1] * np.dtype(numpy_dtype(stored)).itemsize
+    return max(1, PART // block) * block
+
+
+def empty_matrix(shape: tuple[int, int], held: Kind, *, transposed: bool) -> PackedMatrix:
+    """Room for a matrix of that shape in its file."""
+    inputs, outputs = (shape[1], shape[0]) if transposed else shape
+    data = aligned(-(-outputs // BLOCK) * inputs * BLOCK, numpy_dtype(held))
+    return PackedMatrix(data, held, inputs, outputs)
+
+
+def pack_into(
+    executor: Executor, source: npt.NDArray[Any], data: npt.NDArray[Any], stored: Kind, held: Kind, *, transposed: bool
+) -> None:
+    """Fill the blocks at the start of `data` from a contiguous matrix."""
     rows, columns = source.shape
     inputs, outputs = (columns, rows) if transposed else (rows, columns)
     k_stride, n_stride = (1, columns) if transposed else (columns, 1)
     blocks = -(-outputs // BLOCK)
-    data = aligned(blocks * inputs * BLOCK, numpy_dtype(held))
     kernel = pack.specialise(FROM=stored, TO=held)
-    executor.run(Launch(kernel, (source, data, inputs, outputs, k_stride, n_stride), blocks, data.size))
-    return PackedMatrix(data, held, inputs, outputs)
+    arguments = (source, data, inputs, outputs, k_stride, n_stride)
+    executor.run(Launch(kernel, arguments, blocks, blocks * inputs * BLOCK))
 
 
 def convert_array(executor: Executor, source: npt.NDArray[Any], stored: Kind, held: Kind) -> npt.NDArray[Any]:
