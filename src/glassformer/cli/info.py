@@ -23,6 +23,8 @@ def command(name: str | None, model: str | None, no_tensors: bool, as_json: bool
     \b
     glassformer info
     glassformer info --json ./gpt2
+
+    The object of --json has model, weights, architecture, parameters, bytes, dtypes, config and tensors.
     """
     if name is not None and model is not None:
         raise click.UsageError("the model is there twice, as an argument and as --model; give one of them")

@@ -36,6 +36,8 @@ def command(text: tuple[str, ...], model: str | None, perplexity: bool, threads:
     \b
     glassformer score "Once upon a time there was a cat."
     glassformer score --json - < story.txt
+
+    The object of --json has text, ids, tokens, logprobs (null for the first token), total and perplexity.
     """
     source = text_or_stdin(" ".join(text) if text else "-", "TEXT")
     loaded = load_model(model, threads)

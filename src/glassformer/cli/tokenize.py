@@ -43,6 +43,8 @@ def command(
     glassformer tokenize "Once upon a time"
     glassformer tokenize --offsets < story.txt
     glassformer tokenize < story.txt | glassformer tokenize --decode
+
+    The object of --json has text, count, ids, tokens and offsets (start and end of each token, in characters).
     """
     source = text_or_stdin(" ".join(text) if text else "-", "TEXT")
     if decode:
