@@ -61,8 +61,9 @@ def command(
     Without flags a model generates as its generation_config.json says. The flags from --model-path on name a GPT-2 by
     its files; such a model is greedy unless flags say otherwise, and ends at 50 tokens, the prompt's among them.
 
-    The object of --json has model, prompt, text (the continuation), ids, prompt_ids, finish_reason (stop or length), seed
-    (null if nothing was drawn), timings (load, prefill and decode in seconds, tokens_per_second), and logprobs if asked.
+    The object of --json has model, prompt, text (the continuation), ids, prompt_ids, finish_reason (stop or length),
+    seed (null if nothing was drawn), timings (load, prefill and decode in seconds, tokens_per_second), and logprobs if
+    asked.
     """
     flags = GenerationFlags(**{field.name: values[field.name] for field in fields(GenerationFlags)})
     files = FileFlags(**{field.name: values[field.name] for field in fields(FileFlags)})
