@@ -1,0 +1,134 @@
+"""The KV cache: a text whole, in chunks or token by token gives the same bits, and the cache keeps its bounds."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from gpt2_cases import checkpoint, random_ids, save
+from gpt2_twin import error, logits
+
+from glassformer.models.gpt2 import GPT2
+from glassformer.models.load import load_network
+from glassformer.runtime.kv_cache import CacheError, KVCache
+
+TOKENS = 150  # more than two blocks of the attention kernel
+CHANGES: dict[str, object] = {"n_positions": 160, "n_embd": 44, "n_head": 2, "vocab_size": 131, "n_layer": 3}
+Float32 = npt.NDArray[np.float32]
+
+
+@pytest.fixture(scope="module", params=["F32", "F16"])
+def network(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> GPT2:
+    drawn = checkpoint(CHANGES, seed=7)
+    return load_network(save(tmp_path_factory.mktemp("cache"), drawn.values, drawn.tensors, dtype=request.param))
+
+
+@pytest.fixture(scope="module")
+def ids() -> npt.NDArray[np.int32]:
+    return np.array(random_ids(7, TOKENS, 131), np.int32)
+
+
+@pytest.fixture(scope="module")
+def whole(network: GPT2, ids: npt.NDArray[np.int32]) -> Float32:
+    return network.forward(ids, network.new_cache(TOKENS), last_only=False)
+
+
+def pieces(ids: npt.NDArray[np.int32], sizes: Sequence[int]) -> Iterator[npt.NDArray[np.int32]]:
+    """The ids in chunks of the given sizes, over and over."""
+    first = turn = 0
+    while first < len(ids):
+        yield ids[first : first + sizes[turn % len(sizes)]]
+        first, turn = first + sizes[turn % len(sizes)], turn + 1
+
+
+def test_the_whole_text_is_right(network: GPT2, ids: npt.NDArray[np.int32], whole: Float32) -> None:
+    drawn = checkpoint(CHANGES, seed=7)
+    assert error(whole, logits(drawn.config, drawn.tensors, ids.tolist())) < 1e-3  # F16 rounds its weights
+
+
+@pytest.mark.parametrize("sizes", [[1], [7], [64], [150], [3, 1, 60, 2], [63, 1], [65]], ids=str)
+def test_chunks_give_the_same_bits(
+    sizes: list[int], network: GPT2, ids: npt.NDArray[np.int32], whole: Float32
+) -> None:
+    cache = network.new_cache(TOKENS)
+    rows = [network.forward(chunk, cache, last_only=False) for chunk in pieces(ids, sizes)]
+    assert np.array_equal(np.concatenate(rows), whole)
+    assert cache.length == TOKENS
+
+
+@pytest.mark.parametrize("prompt", [1, 16, 63, 64, 65, 149])
+def test_decoding_after_a_prompt_gives_the_same_bits(
+    prompt: int, network: GPT2, ids: npt.NDArray[np.int32], whole: Float32
+) -> None:
+    cache = network.new_cache(TOKENS)
+    last = network.forward(ids[:prompt], cache)
+    assert last.shape == (1, network.config.vocab_size)
+    assert np.array_equal(last, whole[prompt - 1 : prompt])
+    for place in range(prompt, min(prompt + 10, TOKENS)):
+        assert np.array_equal(network.forward(ids[place : place + 1], cache)[0], whole[place])
+
+
+@pytest.mark.parametrize("capacity", [TOKENS, TOKENS + 1, 160, 1000])
+def test_a_larger_cache_changes_no_bit(
+    capacity: int, network: GPT2, ids: npt.NDArray[np.int32], whole: Float32
+) -> None:
+    cache = network.new_cache(capacity)
+    assert np.array_equal(network.forward(ids, cache, last_only=False), whole)
+    assert cache.nbytes >= 3 * 2 * 4 * 44 * capacity
+
+
+def test_a_full_cache_refuses_more_and_keeps_what_it_has(network: GPT2, ids: npt.NDArray[np.int32]) -> None:
+    cache = network.new_cache(10)
+    network.forward(ids[:9], cache)
+    with pytest.raises(CacheError, match=r"holds 9 of 10 tokens; 2 more do not fit"):
+        network.forward(ids[9:11], cache)
+    assert cache.length == 9
+    expected = network.forward(ids[:10], network.new_cache(10))
+    assert np.array_equal(network.forward(ids[9:10], cache), expected)
+    with pytest.raises(CacheError, match=r"holds 10 of 10 tokens; 1 more"):
+        network.forward(ids[10:11], cache)
+
+
+def test_truncating_forgets_and_another_text_follows(
+    network: GPT2, ids: npt.NDArray[np.int32], whole: Float32
+) -> None:
+    cache = network.new_cache(TOKENS)
+    network.forward(ids[::-1].copy(), cache)
+    for kept in (149, 64, 63, 1):
+        cache.truncate(kept)
+        assert cache.length == kept
+    cache.truncate(0)
+    network.forward(ids[:40], cache)
+    network.forward(ids[::-1][:60].copy(), cache)
+    cache.truncate(40)
+    assert np.array_equal(network.forward(ids[40:], cache, last_only=False), whole[40:])
+
+
+@pytest.mark.parametrize("length", [-1, 6])
+def test_truncating_beyond_the_ends_is_an_error(length: int, network: GPT2, ids: npt.NDArray[np.int32]) -> None:
+    cache = network.new_cache(10)
+    network.forward(ids[:5], cache)
+    with pytest.raises(CacheError, match=f"cache of 5 tokens to {length}"):
+        cache.truncate(length)
+    assert cache.length == 5
+
+
+def test_two_caches_do_not_meet(network: GPT2, ids: npt.NDArray[np.int32], whole: Float32) -> None:
+    mine, other = network.new_cache(TOKENS), network.new_cache(TOKENS)
+    for place in range(20):
+        row = network.forward(ids[place : place + 1], mine)
+        network.forward(ids[149 - place : 150 - place], other)
+        assert np.array_equal(row[0], whole[place])
+
+
+def test_the_cache_takes_what_its_context_needs() -> None:
+    small, large = KVCache(2, 3, 8, 64), KVCache(2, 3, 8, 128)
+    assert large.nbytes == 2 * small.nbytes
+    assert KVCache(1, 1, 1, 1).limit == 1
+
+
+def test_no_tokens_give_no_rows(network: GPT2, ids: npt.NDArray[np.int32]) -> None:
+    cache = network.new_cache(10)
+    assert network.forward(ids[:0], cache, last_only=False).shape == (0, 131)
+    assert network.forward(ids[:0], cache).shape == (0, 131)
+    assert cache.length == 0
