@@ -16,10 +16,14 @@ LOWEST = -float("inf")
 
 @kernel
 def append(
-    k: Pointer[f32], v: Pointer[f32], keys: Pointer[f32], values: Pointer[f32], row_stride: i64, tokens: i64, past: i64, capacity: i64,
+    k: Pointer[f32], v: Pointer[f32], keys: Pointer[f32], values: Pointer[f32], row_stride: i64, tokens: i64, length: Pointer[i64], capacity: i64,
     head_dim: i64, padded: i64, begin: i64, end: i64,
 ) -> None:  # fmt: skip
-    """Write new keys and values behind `past` positions of the cache;  k, v: [tokens, heads, head_dim]; a task is a head."""
+    """Write new keys and values behind the `length[0]` positions that the cache holds;  k, v: [tokens, heads, head_dim].
+
+    A task is a head.
+    """
+    past = length[0]
     for head in range(begin, end):
         for t in range(tokens):
             position = past + t
@@ -34,14 +38,15 @@ def append(
 @kernel
 def attention(
     q: Pointer[f32], keys: Pointer[f32], values: Pointer[f32], out: Pointer[f32], scratch: Pointer[f32], row_stride: i64,
-    out_stride: i64, tokens: i64, past: i64, capacity: i64, head_dim: i64, scale: f32, begin: i64, end: i64,
+    out_stride: i64, tokens: i64, length: Pointer[i64], capacity: i64, head_dim: i64, scale: f32, begin: i64, end: i64,
     *, VECTORS: int, QUERIES: int,
 ) -> None:  # fmt: skip
-    """out[t, h] = softmax(scale q[t, h] . keys[h, : past + t + 1]) @ values[h];  q, out: [tokens, heads, head_dim].
+    """out[t, h] = softmax(scale q[t, h] . keys[h, : length[0] + t + 1]) @ values[h];  q, out: [tokens, heads, head_dim].
 
     VECTORS: of 16 lanes, that a padded head has. A task is QUERIES rows of one head; scratch holds KEYS * QUERIES numbers
     for each.
     """
+    past = length[0]
     tiles = (tokens + QUERIES - 1) // QUERIES
     for task in range(begin, end):
         head = task // tiles

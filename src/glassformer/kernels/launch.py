@@ -15,6 +15,7 @@ ENTRY, ARGUMENTS, TASKS, CHUNK = 24, 25, 26, 27
 PARKED = 32  # of thread 0; each further thread 8 on
 NEXT_BITS = 32
 CLOSED = (1 << NEXT_BITS) - 1
+RECORD = 4  # a launch in a list: entry, arguments, tasks, tasks of a claim (0: the leader does all, unannounced)
 
 
 def control_size(threads: int) -> int:
@@ -43,43 +44,38 @@ def share(control: Pointer[i64], generation: i64) -> None:
 
 
 @kernel
-def finish(control: Pointer[i64], tasks: i64) -> None:
-    """The leader's share, then the wait for tasks that workers have begun."""
-    share(control, atomic_load(control + WORD) >> NEXT_BITS)
-    while atomic_load(control + DONE) < tasks:
-        pause()
-
-
-@kernel
-def lead(control: Pointer[i64], entry: i64, arguments: i64, tasks: i64, chunk: i64, threads: i64) -> i64:
-    """Announce a launch, then take part; or, where workers are parked, return how many: wake them, then `join`."""
-    generation = (atomic_load(control + WORD) >> NEXT_BITS) + 1
-    atomic_store(control + WORD, (generation << NEXT_BITS) | CLOSED)
-    control[ENTRY] = entry
-    control[ARGUMENTS] = arguments
-    atomic_store(control + TASKS, tasks)
-    atomic_store(control + CHUNK, chunk)
+def announce(control: Pointer[i64], record: Pointer[i64]) -> i64:
+    """Make a launch the current one: close the word, write the launch, open the word. The new generation."""
+    generation = (atomic_load(control + WORD) >> NEXT_BITS) + 2
+    atomic_store(control + WORD, ((generation - 1) << NEXT_BITS) | CLOSED)
+    control[ENTRY] = record[0]
+    control[ARGUMENTS] = record[1]
+    atomic_store(control + TASKS, record[2])
+    atomic_store(control + CHUNK, record[3])
     atomic_store(control + DONE, 0)
-    atomic_store(control + WORD, (generation + 1) << NEXT_BITS)
-    parked = i64(0)
-    for thread in range(1, threads):
-        parked += atomic_load(control + PARKED + 8 * thread)
-    if parked == 0:
-        finish(control, tasks)
-    return parked
+    atomic_store(control + WORD, generation << NEXT_BITS)
+    return generation
 
 
 @kernel
-def join(control: Pointer[i64], tasks: i64) -> None:
-    """The leader's part after it woke the parked workers."""
-    finish(control, tasks)
+def replay(control: Pointer[i64], records: Pointer[i64], count: i64) -> None:
+    """The leader: run a list of launches, each after the one before it is done, with whatever workers are awake."""
+    for i in range(count):
+        record = records + i * RECORD
+        if record[3] == 0:
+            call_entry(record[0], record[1], 0, record[2])
+        else:
+            share(control, announce(control, record))
+            while atomic_load(control + DONE) < record[2]:
+                pause()
 
 
 @kernel
 def work(control: Pointer[i64], thread: i64, spins: i64) -> i64:
     """A worker: take part in launches; return 0 to be parked after so many turns without one, 1 to end.
 
-    A worker says that it parks, then looks once more: either it sees the new generation, or the leader sees its flag.
+    A worker says that it parks, then looks once more. One that parks just as a launch comes is missed until the next list
+    of launches wakes it, which costs time and nothing else.
     """
     parked = control + PARKED + 8 * thread
     atomic_store(parked, 0)

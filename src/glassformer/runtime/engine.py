@@ -298,17 +298,17 @@ class Ops:
         cache.check_room(tokens)
         stride = q.strides[0] // 4
         keys, values = cache.keys[layer], cache.values[layer]
-        new = (k, v, keys, values, stride, tokens, cache.length, cache.capacity, head_dim, cache.padded)
+        new = (k, v, keys, values, stride, tokens, cache.counter, cache.capacity, head_dim, cache.padded)
         self.executor.run(Launch(append.specialise(), new, n_head, 2 * q.size))
         out = self.executor.empty((tokens, n_head, head_dim))
         queries = 1 if tokens == 1 else 2
         tasks = n_head * -(-tokens // queries)
         scratch = self.executor.empty((tasks, KEYS * queries))
         scaling = head_dim**-0.5 if scale is None else scale
-        past = cache.length
-        arguments = (q, keys, values, out, scratch, stride, n_head * head_dim, tokens, past, cache.capacity, head_dim, scaling)
+        width, counter = n_head * head_dim, cache.counter
+        arguments = (q, keys, values, out, scratch, stride, width, tokens, counter, cache.capacity, head_dim, scaling)
         kernel = attention.specialise(VECTORS=cache.padded // 16, QUERIES=queries)
-        self.executor.run(Launch(kernel, arguments, tasks, 2 * q.size * (past + tokens)))
+        self.executor.run(Launch(kernel, arguments, tasks, 2 * q.size * cache.limit))
         return out
 
 

@@ -22,6 +22,11 @@ from glassformer.simd.target import Target, find_target
 SMALL = 500_000  # elementary steps below which waking other threads costs more than it gains
 
 
+def claim_size(tasks: int, threads: int) -> int:
+    """Tasks that a thread claims at a time: an eighth of its even share, so that a late thread leaves little behind."""
+    return max(1, tasks // (threads * 8))
+
+
 @dataclass(frozen=True, eq=False)
 class Launch:
     """A compiled kernel, its arguments (arrays and numbers, without the range) and the tasks that threads share."""
@@ -52,7 +57,7 @@ class Eager:
         self._lock = threading.Lock()
         self._pool: WorkerPool | None = None
         self._process = 0
-        self._as_python = reference.wanted()
+        self.as_python = reference.wanted()
 
     def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> npt.NDArray[Any]:
         """A new array for a result."""
@@ -62,7 +67,7 @@ class Eager:
         """Run a launch; returns when it is done."""
         if launch.tasks <= 0:
             return
-        if self._as_python:
+        if self.as_python:
             launch.kernel(*launch.arguments, begin=0, end=launch.tasks)
             return
         loaded = launch.kernel.load(self.target)
@@ -71,7 +76,12 @@ class Eager:
             loaded.entry(block, 0, launch.tasks)
         else:
             memory = ctypes.create_string_buffer(block, len(block))
-            self.pool().run(loaded.address, ctypes.addressof(memory), launch.tasks)
+            chunk = claim_size(launch.tasks, self.threads)
+            self.replay(np.array([[loaded.address, ctypes.addressof(memory), launch.tasks, chunk]], np.int64))
+
+    def replay(self, records: npt.NDArray[np.int64]) -> None:
+        """Run launches that are written out as records (see `glassformer.kernels.launch`)."""
+        self.pool().replay(records)
 
     def pool(self) -> WorkerPool:
         """The workers, started when first needed, and anew in a forked child, which inherits none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,19 +18,21 @@ class CacheError(GlassformerError):
     """A cache asked to hold more tokens than it was made for."""
 
 
-@dataclass
+@dataclass(eq=False)
 class KVCache:
     """One sequence's cache.
 
     keys: per layer [n_head, blocks of 16 positions, head_dim, 16] f32; values: per layer [n_head, capacity, padded head_dim].
-    The capacity is rounded up to whole blocks of the attention kernel; `limit` is what was asked for.
+    The capacity is rounded up to whole blocks of the attention kernel; `limit` is what was asked for. `counter` holds the
+    length where kernels read it. `plan` is the network's recorded step for these buffers, once there is one.
     """
 
     n_layer: int
     n_head: int
     head_dim: int
     limit: int
-    length: int = 0
+    counter: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
+    plan: Any = None
     keys: list[Float32] = field(default_factory=list)
     values: list[Float32] = field(default_factory=list)
 
@@ -42,13 +45,18 @@ class KVCache:
             self.values.append(np.zeros((self.n_head, self.capacity, self.padded), np.float32))
 
     @property
+    def length(self) -> int:
+        """Tokens held."""
+        return int(self.counter[0])
+
+    @property
     def nbytes(self) -> int:
         """Bytes of all layers."""
         return sum(array.nbytes for array in (*self.keys, *self.values))
 
     def advance(self, tokens: int) -> None:
         """Count tokens that all layers have appended."""
-        self.length += tokens
+        self.counter[0] += tokens
 
     def check_room(self, tokens: int) -> None:
         """Refuse tokens that do not fit."""
@@ -59,6 +67,6 @@ class KVCache:
         """Forget the tokens from a position on."""
         if not 0 <= length <= self.length:
             raise CacheError(f"cannot cut a cache of {self.length} tokens to {length}")
-        self.length = length
+        self.counter[0] = length
 
 

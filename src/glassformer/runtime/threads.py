@@ -16,7 +16,6 @@ from glassformer.simd.target import Target
 
 SPINS = 20_000  # turns of waiting (a fraction of a millisecond) before a worker parks
 ENDED = 1
-CLAIMS = 8  # pieces that each thread's even share is cut into, so that a late thread leaves little behind
 
 
 class WorkerPool:
@@ -27,7 +26,7 @@ class WorkerPool:
         self.control: npt.NDArray[np.int64] = aligned(launch.control_size(threads))
         self.wake = [threading.Semaphore(0) for _ in range(threads)]
         self.turn = threading.Lock()  # one leader at a time
-        self.lead, self.join, self.work = (k.specialise().load(target) for k in (launch.lead, launch.join, launch.work))
+        self.lead, self.work = (k.specialise().load(target) for k in (launch.replay, launch.work))
         for thread in range(1, threads):
             self.control[launch.PARKED + 8 * thread] = 1  # until it says otherwise
             cpu = affinity()[thread] if pin and thread < len(affinity()) else None
@@ -39,21 +38,14 @@ class WorkerPool:
                 self.close()
                 raise ThreadsError(f"the system started {thread - 1} of {threads - 1} worker threads; ask for fewer") from None
 
-    def run(self, entry: int, arguments: int, tasks: int) -> None:
-        """Run a compiled kernel over `tasks`, shared among all threads; returns when all are done."""
-        chunk = max(1, tasks // (self.threads * CLAIMS))
+    def replay(self, records: npt.NDArray[np.int64]) -> None:
+        """Run a list of launches, [count, RECORD], one after the other; returns when all are done."""
         with self.turn:
-            block = self.lead.pack([self.control, entry, arguments, tasks, chunk, self.threads])
-            rest = self.join.pack([self.control, tasks])
-            parked = 1  # until known: an interrupt after the launch must not let the caller free what workers still use
-            try:
-                parked = self.lead.entry(block, 0, 0)
-                for thread in range(1, self.threads if parked else 0):
-                    if self.control[launch.PARKED + 8 * thread]:
-                        self.wake[thread].release()
-            finally:
-                if parked:
-                    self.join.entry(rest, 0, 0)
+            for thread in range(1, self.threads):
+                if self.control[launch.PARKED + 8 * thread]:
+                    self.wake[thread].release()
+            # One native call: an interrupt is taken before or after it, never while workers use the arguments.
+            self.lead.entry(self.lead.pack([self.control, records, len(records)]), 0, 0)
 
     def close(self) -> None:
         """Let the workers end."""
