@@ -186,7 +186,8 @@ def fma_reference(result: Kind, x: Any, y: Any, z: Any) -> Array:
 def exact_fma(x: float, y: float, z: float) -> float:
     """One f64 fma in exact rational arithmetic."""
     if not (np.isfinite(x) and np.isfinite(y) and np.isfinite(z)):
-        return float(np.float64(x) * np.float64(y) + np.float64(z))
+        with np.errstate(all="ignore"):
+            return float(z if np.isfinite(x) and np.isfinite(y) else x * y + z)
     exact = Fraction(float(x)) * Fraction(float(y)) + Fraction(float(z))
     if exact == 0:
         return float(x * y + z)

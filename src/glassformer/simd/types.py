@@ -50,6 +50,13 @@ class Value:
             cls.scalar = cls if lanes == 1 else _TYPES[(kind, bits, 1)]
             _TYPES[(kind, bits, lanes)] = cls
 
+    def __new__(cls, value: Any = None) -> Any:
+        """An instance; of a type with "N lanes", one of the type with as many as there are."""
+        if cls.lanes or value is None:
+            return super().__new__(cls)
+        data = OPERATORS["construct"](cls, value)
+        return vector(cls.scalar, len(data) if data.ndim else 1).wrap(data)
+
     def __init__(self, value: Any) -> None:
         self.data = OPERATORS["construct"](type(self), value)
 
