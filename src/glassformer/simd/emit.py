@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 from glassformer.simd import tree
-from glassformer.simd.builder import Builder, Kind, constant, llvm_type
-from glassformer.simd.errors import OperandError
+from glassformer.simd.builder import Builder, constant, llvm_type
+from glassformer.simd.signature import ENTRY, entry_problem
 from glassformer.simd.table import Arg, Static
 from glassformer.simd.target import Target
 from glassformer.simd.types import PointerValue, i64
 
-ENTRY = "glassformer_entry"
 
-
-def emit_module(function: tree.Function, target: Target) -> str:
+def emit_module(function: tree.Function, target: Target, symbol: str = ENTRY) -> str:
     """LLVM IR of a kernel for a target.
 
     The module has one exported function, `i64 glassformer_entry(ptr arguments, i64 begin, i64 end)`: every parameter
@@ -25,27 +22,8 @@ def emit_module(function: tree.Function, target: Target) -> str:
     if entry_problem({s.name: s.kind for s in function.parameters}, function.result):
         module.define(function, exported=True)  # to be looked at
     else:
-        module.entry(function)
+        module.entry(function, symbol)
     return module.b.module(function.name)
-
-
-def check_entry(name: str, parameters: Mapping[str, Kind], result: Kind | None) -> None:
-    """Refuse a kernel that Python cannot call."""
-    if problem := entry_problem(parameters, result):
-        raise OperandError(f"{name}: {problem}")
-
-
-def entry_problem(parameters: Mapping[str, Kind], result: Kind | None) -> str:
-    """What keeps Python from calling a kernel: it takes pointers and numbers, `begin` and `end` last, returns i64 or nothing."""
-    for name, kind in parameters.items():
-        if kind.lanes != 1 or kind.kind not in "iufp":
-            return f"{name} is {kind.name}, so only kernels call it; from Python come pointers, integers, f32 and f64"
-    if result not in (None, i64):
-        return f"it returns {result.name}, so only kernels call it; to Python go i64 or nothing"  # type: ignore[union-attr]
-    names = list(parameters)
-    if ({"begin", "end"} & parameters.keys()) and (names[-2:] != ["begin", "end"] or {parameters[n] for n in names[-2:]} != {i64}):
-        return "`begin: i64, end: i64` are the range of tasks and stand last"
-    return ""
 
 
 class Module:
@@ -55,11 +33,11 @@ class Module:
         self.b = builder
         self.names: dict[tree.Function, str] = {}
 
-    def entry(self, function: tree.Function) -> None:
+    def entry(self, function: tree.Function, symbol: str) -> None:
         """The exported function around the kernel's own body."""
         b = self.b
         name = self.define(function)
-        b.start_function(f"define i64 @{ENTRY}(ptr %arguments, i64 %begin, i64 %end) #0")
+        b.start_function(f"define i64 @{symbol}(ptr %arguments, i64 %begin, i64 %end) #0")
         values, index = [], 0
         for slot in function.parameters:
             if slot.name in ("begin", "end") and slot.kind is i64:

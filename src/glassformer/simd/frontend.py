@@ -12,8 +12,9 @@ from typing import Any
 from glassformer.simd import tree
 from glassformer.simd.errors import KernelError, OperandError, SourceMap
 from glassformer.simd.expressions import Entity, Expressions
-from glassformer.simd.table import TABLE, Operand, Static, literal_fits, unify
-from glassformer.simd.types import PointerValue, Value, bool1, is_type, vector
+from glassformer.simd.signature import closed_over
+from glassformer.simd.table import TABLE, Static, literal_fits, unify
+from glassformer.simd.types import Value, bool1, is_type
 
 
 def parse(function: Any) -> tuple[ast.FunctionDef, SourceMap]:
@@ -36,17 +37,6 @@ def parse(function: Any) -> tuple[ast.FunctionDef, SourceMap]:
 def outer_names(function: Any) -> dict[str, Any]:
     """What a function can see besides its own names: builtins, its module, what it closes over."""
     return {**vars(builtins), **function.__globals__, **closed_over(function)}
-
-
-def closed_over(function: Any) -> dict[str, Any]:
-    """What a function sees of the functions around it; a name without a value yet is left out."""
-    found = {}
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-        try:
-            found[name] = cell.cell_contents
-        except ValueError:
-            continue
-    return found
 
 
 def build(
@@ -323,22 +313,3 @@ def as_load(target: ast.expr) -> ast.expr:
     for node in ast.walk(loaded):
         ast.copy_location(node, target)
     return loaded
-
-
-def bind_lanes(parameters: dict[str, type[Value]], operands: Sequence[Operand]) -> int:
-    """How many lanes "N" means, from the operands given for parameters that leave it open."""
-    lanes = 1
-    for kind, operand in zip(parameters.values(), operands, strict=True):
-        if kind.lanes == 0 and not isinstance(operand, Static):
-            lanes = max(lanes, operand.lanes)
-    return lanes
-
-
-def fix_lanes(kind: type[Value] | None, lanes: int) -> Any:
-    """A type whose open number of lanes is decided."""
-    if kind is None or issubclass(kind, PointerValue) or kind.lanes:
-        return kind
-    return vector(kind.scalar, lanes)
-
-
-__all__ = ["bind_lanes", "build", "fix_lanes", "parse"]

@@ -5,27 +5,33 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import inspect
-import linecache
 import struct
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from types import CodeType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from glassformer.simd import reference, tree
+from glassformer.simd import reference
 from glassformer.simd.cache import default_folder, language_fingerprint, object_cache
-from glassformer.simd.emit import ENTRY, check_entry, emit_module
 from glassformer.simd.errors import OperandError, TargetError
-from glassformer.simd.frontend import bind_lanes, build, closed_over, fix_lanes
-from glassformer.simd.table import Operand, Operation, Static, literal_fits
+from glassformer.simd.native import link, optimise
+from glassformer.simd.signature import (
+    ENTRY,
+    SLOT_FORMATS,
+    bind_lanes,
+    check_entry,
+    code_signature,
+    fix_lanes,
+    value_signature,
+)
+from glassformer.simd.table import Operand, Static, literal_fits
 from glassformer.simd.target import Target, find_target, load_llvm, runnable_targets
 from glassformer.simd.types import PointerValue, Value, i64, is_type
 
-SLOT_FORMATS = {"i8": "b7x", "u8": "B7x", "i16": "h6x", "u16": "H6x", "i32": "i4x", "u32": "I4x", "i64": "q", "u64": "Q",
-                "f32": "f4x", "f64": "d"}  # fmt: skip
-_compile_lock = threading.Lock()  # LLVM's context is shared
+if TYPE_CHECKING:
+    from glassformer.simd import tree
+
 _build_lock = threading.RLock()
 
 
@@ -122,10 +128,14 @@ class Kernel:
 
     def tree(self, **constants: Any) -> str:
         """The typed tree as text."""
+        from glassformer.simd import tree
+
         return tree.show(self.specialise(**constants).function)
 
     def ir(self, target: str | None = None, **constants: Any) -> str:
         """LLVM IR as emitted, before optimisation."""
+        from glassformer.simd.emit import emit_module
+
         return emit_module(self.specialise(**constants).function, find_target(target))
 
     def assembly(self, target: str | None = None, **constants: Any) -> str:
@@ -156,7 +166,9 @@ class Variant:
 
     @cached_property
     def function(self) -> tree.Function:
-        """The typed tree."""
+        """The typed tree. Parsing is needed for this alone, so a kernel that is in the cache never pays for it."""
+        from glassformer.simd.frontend import build
+
         with _build_lock:  # held again by calls within this one
             if self._building:
                 raise OperandError(f"{self.owner.name} calls itself; kernels are inlined, so recursion has no end")
@@ -169,17 +181,10 @@ class Variant:
 
     def compile_for(self, target: Target, emit: str = "emit_object") -> Any:
         """Optimise for a target and emit an object or assembly."""
-        with _compile_lock:
-            llvm = load_llvm()
-            machine = target.machine()
-            module = llvm.parse_assembly(emit_module(self.function, target))
-            module.verify()
-            options = llvm.create_pipeline_tuning_options(speed_level=2)
-            # Kernels say themselves what is a vector and what is unrolled.
-            options.loop_unrolling = options.loop_vectorization = options.slp_vectorization = options.loop_interleaving = False
-            builder = llvm.create_pass_builder(machine, options)
-            builder.getModulePassManager().run(module, builder)
-            return getattr(machine, emit)(module)
+        from glassformer.simd.emit import emit_module
+
+        symbol = f"{ENTRY}_{self.key(target)}" if emit == "emit_object" else ENTRY
+        return optimise(emit_module(self.function, target, symbol), target, emit)
 
     def key(self, target: Target) -> str:
         """Names the machine code: the kernel's own code and all it uses, constants, target, versions."""
@@ -194,7 +199,7 @@ class Variant:
         """Machine code in this process, from the cache or compiled now."""
         target = target or find_target()
         if target.name not in self.loaded:
-            check_entry(self.function.name, self.parameters, self.owner.annotations[1])
+            check_entry(self.owner.name, self.parameters, self.owner.annotations[1])
             if target.name not in runnable_targets():
                 raise TargetError(f"this machine cannot run {target.name}; it runs {', '.join(runnable_targets())}")
             store, key = object_cache(default_folder()), self.key(target)
@@ -202,7 +207,7 @@ class Variant:
             if code is None:
                 code = self.compile_for(target)
                 store.write(key, code)
-            self.loaded[target.name] = Loaded(self, code)
+            self.loaded[target.name] = Loaded(self, link(code, f"{ENTRY}_{key}"))
         return self.loaded[target.name]
 
     def __call__(self, *args: Any, begin: int = 0, end: int = 0, target: Target | None = None) -> int | None:
@@ -223,8 +228,8 @@ class Variant:
 class Loaded:
     """A variant's machine code, ready to be called: `entry(arguments, begin, end)`."""
 
-    def __init__(self, variant: Variant, code: bytes) -> None:
-        self.address = link(code)
+    def __init__(self, variant: Variant, address: int) -> None:
+        self.address = address
         prototype = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64)
         self.entry: Callable[[bytes, int, int], int] = prototype(self.address)
         slots = {n: k for n, k in variant.parameters.items() if not (n in ("begin", "end") and k is i64)}
@@ -251,79 +256,3 @@ def address_of(array: Any) -> int:
     if isinstance(array, int):
         return array
     return int(array.__array_interface__["data"][0])
-
-
-_engines: list[Any] = []  # LLVM frees an engine's code with the engine, so they are kept
-
-
-def link(code: bytes) -> int:
-    """Load object code; the address of its entry.
-
-    Every object exports the same name, so each gets an engine of its own.
-    """
-    llvm = load_llvm()
-    with _compile_lock:
-        made = llvm.create_mcjit_compiler(llvm.parse_assembly(""), find_target().machine(jit=True))
-        made.add_object_file(llvm.ObjectFileRef.from_data(code))
-        made.finalize_object()
-        _engines.append(made)
-        return int(made.get_function_address(ENTRY))
-
-
-# ---------------------------------------------------------------- what names a kernel's machine code
-
-
-def code_signature(owner: Kernel, seen: set[int] | None = None) -> str:
-    """A kernel's own code with every global that it reads, kernels that it calls included."""
-    seen = set() if seen is None else seen
-    if id(owner) in seen:
-        return owner.name
-    seen.add(id(owner))
-    function = owner.function
-    parameters, result, _ = owner.annotations
-    code = function.__code__
-    parts = [source_text(code), bytecode(code), repr([(n, k.name) for n, k in parameters.items()]), str(result)]
-    scope = {**function.__globals__, **closed_over(function)}
-    names = sorted(names_read(code))
-    for name in names:
-        if name in scope:
-            parts.append(f"{name}={value_signature(scope[name], seen)}")
-            # What is read through a module or a type: its attributes that the code names.
-            if isinstance(scope[name], ModuleType | type):
-                inner = [(n, getattr(scope[name], n)) for n in names if hasattr(scope[name], n)]
-                parts += [f"{name}.{n}={value_signature(v, seen)}" for n, v in inner]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def source_text(code: CodeType) -> str:
-    """The lines of a function: annotations of locals are in no bytecode."""
-    linecache.checkcache(code.co_filename)
-    lines = linecache.getlines(code.co_filename)
-    return "".join(lines[code.co_firstlineno - 1 : max((line for *_, line in code.co_lines() if line), default=0)])
-
-
-def bytecode(code: CodeType) -> str:
-    """Instructions and constants of a function and of those inside it."""
-    constants = [bytecode(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
-    return f"{code.co_code.hex()} {constants} {code.co_names} {code.co_varnames}"
-
-
-def names_read(code: CodeType) -> set[str]:
-    """Names that a function may look up outside itself."""
-    inner = [names_read(c) for c in code.co_consts if isinstance(c, CodeType)]
-    return {*code.co_names, *code.co_freevars}.union(*inner)
-
-
-def value_signature(value: Any, seen: set[int]) -> str:
-    """A constant, type, operation or kernel as it bears on machine code."""
-    if isinstance(value, Kernel):
-        return code_signature(value, seen)
-    if is_type(value):
-        return str(value.name)
-    if isinstance(value, Operation):
-        return value.name + (code_signature(value.kernel, seen) if value.kernel else "")
-    if isinstance(value, tuple | list):
-        return f"{type(value).__name__}({', '.join(value_signature(v, seen) for v in value)})"
-    if value is None or isinstance(value, int | float | str | range):
-        return repr(value)
-    return getattr(value, "__name__", type(value).__name__)
