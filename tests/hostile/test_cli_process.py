@@ -48,3 +48,26 @@ def test_interrupt_while_waiting_for_standard_input() -> None:
     child.send_signal(signal.SIGINT)
     out, err = child.communicate(timeout=60)
     assert (child.returncode, out, err) == (130, b"", b"")
+
+
+@posix
+def test_a_reader_that_leaves_in_the_middle_of_a_story_ends_it_silently() -> None:
+    child = start("generate", "--ignore-eos", "-n", "500", "Once upon a time")
+    assert child.stdout is not None
+    assert child.stdout.read(1)
+    child.stdout.close()
+    _, err = child.communicate(timeout=60)
+    assert (child.returncode, err) == (141, b"")
+
+
+@posix
+@pytest.mark.parametrize("threads", ["1", "2", "4"])
+def test_interrupt_in_the_middle_of_a_story_ends_its_line(threads: str) -> None:
+    child = start("generate", "--ignore-eos", "-n", "500", "--threads", threads, "Once upon a time")
+    assert child.stdout is not None
+    begun = child.stdout.read(1)
+    child.send_signal(signal.SIGINT)
+    rest, err = child.communicate(timeout=60)
+    assert (child.returncode, err) == (130, b"")
+    assert begun + rest.rstrip() != b""
+    assert rest.endswith(b"\n")
