@@ -20,7 +20,7 @@ Kind = type[Value]
 KINDS: dict[str, Kind] = {"f32": f32, "f16": f16, "bf16": bf16}
 STORED: dict[str, Kind] = {"F32": f32, "F16": f16, "BF16": bf16, "F64": f64}
 
-PART = 8 << 20  # bytes of a file that are mapped at a time while a matrix is packed
+PART = 2 << 20  # bytes of a file that are mapped at a time while a matrix is packed
 
 
 class WeightError(GlassformerError):
