@@ -175,7 +175,7 @@ def test_a_truncated_shard_is_named(tmp_path: Path) -> None:
     assert "missing" in message
 
 
-@pytest.mark.parametrize("shard", ["model-1.safetensors", "model-3.safetensors", "../model-1.safetensors", "/etc/hosts"])
+@pytest.mark.parametrize("shard", ["model-1.safetensors", "model-3.safetensors", "../model-1.safetensors", "/etc/a"])
 def test_an_index_that_lies_is_refused(shard: str, tmp_path: Path) -> None:
     message = refusal(sharded(tmp_path, **{"wpe.weight": shard}))
     assert "wpe.weight" in message or shard in message
