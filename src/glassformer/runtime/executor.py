@@ -68,7 +68,8 @@ class Eager:
         if launch.tasks <= 0:
             return
         if self.as_python:
-            launch.kernel(*launch.arguments, begin=0, end=launch.tasks)
+            arguments = [np.atleast_1d(a) if isinstance(a, np.ndarray) else a for a in launch.arguments]
+            launch.kernel(*arguments, begin=0, end=launch.tasks)
             return
         loaded = launch.kernel.load(self.target)
         block = loaded.pack(launch.arguments)
