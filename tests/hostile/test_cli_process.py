@@ -71,3 +71,15 @@ def test_interrupt_in_the_middle_of_a_story_ends_its_line(threads: str) -> None:
     assert (child.returncode, err) == (130, b"")
     assert begun + rest.rstrip() != b""
     assert rest.endswith(b"\n")
+
+
+@posix
+def test_interrupt_within_exec_is_an_exit_code_too() -> None:
+    script = """
+import sys
+from glassformer.cli import app, main
+app.run = lambda arguments: exec("raise KeyboardInterrupt")
+sys.exit(main.main())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (130, b"")

@@ -10,14 +10,19 @@ def main() -> int:
         # Imported here, so that an interrupt while modules load ends as quietly as one later.
         from glassformer.cli.app import run
 
-        return run(sys.argv[1:])
+        code = run(sys.argv[1:])
     except KeyboardInterrupt:
-        return 130
+        code = 130
     except BrokenPipeError:
         # The reader has left (`| head -1`): nobody is there to be told. What is still buffered goes nowhere, or
         # the interpreter would complain about it on its way out.
         _discard_output()
-        return 141
+        code = 141
+    if code == 130:
+        # CPython notes an interrupt that leaves `exec`, as of a dataclass being made, and on exit dies of the signal
+        # even where it was caught. Running another text takes the note back.
+        exec("")
+    return code
 
 
 def _discard_output() -> None:
