@@ -75,8 +75,17 @@ class Kernel:
 
     def specialise(self, **constants: Any) -> Variant:
         """The kernel with its compile-time constants decided."""
-        key = (*constants.items(), 1)
-        return self.variants.get(key) or self._variant(self._complete(constants), 1)
+        return self.variants.get(self._key(constants, 1)) or self._variant(self._complete(constants), 1)
+
+    def _key(self, constants: dict[str, Any], lanes: int) -> tuple[Any, ...]:
+        """Tells variants apart; 1, 1.0 and True are three constants."""
+        key = (*((name, type(value), value) for name, value in constants.items()), lanes)
+        try:
+            hash(key)
+        except TypeError:
+            raise OperandError(f"{self.name}: constants are numbers, types, tuples, operations and kernels, "
+                               f"not {constants}") from None  # fmt: skip
+        return key
 
     def _complete(self, constants: dict[str, Any]) -> dict[str, Any]:
         known = self.annotations[2]
@@ -88,12 +97,7 @@ class Kernel:
         return out
 
     def _variant(self, constants: dict[str, Any], lanes: int) -> Variant:
-        key = (*((name, type(value), value) for name, value in constants.items()), lanes)  # 1, 1.0 and True differ
-        try:
-            return self.variants.setdefault(key, Variant(self, constants, lanes))
-        except TypeError:
-            raise OperandError(f"{self.name}: constants are numbers, types, tuples, operations and kernels, "
-                               f"not {constants}") from None  # fmt: skip
+        return self.variants.setdefault(self._key(constants, lanes), Variant(self, constants, lanes))
 
     def instantiate(self, operands: Sequence[Operand], constants: dict[str, Any]) -> tree.Function:
         """The typed tree for a call from another kernel."""
