@@ -4,9 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+import glassformer
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals and devices")
 
@@ -74,12 +77,14 @@ def test_interrupt_in_the_middle_of_a_story_ends_its_line(threads: str) -> None:
 
 
 @posix
-def test_interrupt_within_exec_is_an_exit_code_too() -> None:
-    script = """
+def test_interrupt_within_exec_is_an_exit_code_too(tmp_path: Path) -> None:
+    script = f"""
 import sys
+sys.path.insert(0, {str(Path(glassformer.__file__).parent.parent)!r})
 from glassformer.cli import app, main
 app.run = lambda arguments: exec("raise KeyboardInterrupt")
 sys.exit(main.main())
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    (tmp_path / "interrupted.py").write_text(script)
+    done = subprocess.run([sys.executable, "-m", "interrupted"], cwd=tmp_path, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (130, b"")
