@@ -66,6 +66,7 @@ def test_no_command_shows_the_help_as_a_usage_error(cli):
         (["generate", "--logit-bias", "x=1", "a"], "--logit-bias"),
         (["generate", "--logit-bias", "1=inf", "a"], "--logit-bias"),
         (["generate", "--threads", "0", "a"], "--threads"),
+        (["generate", "--dtype", "f33", "a"], "--dtype"),
         (["generate", "--threads", "100000", "a"], "--threads"),
         (["generate", "--model", "", "a"], "--model"),
         (["generate", "--model-path", "w.safetensors", "a"], "--vocab-path"),

@@ -17,6 +17,12 @@ def test_printed_text_is_that_of_json_and_the_same_seed_repeats_it(cli):
     assert cli(*flags[:3], "8", *flags[4:]).out != report["text"] + "\n"
 
 
+@pytest.mark.parametrize("dtype", ["auto", "f32", "f16"])
+def test_weights_stored_as_f16_give_the_same_text_in_every_type_that_holds_them(cli, dtype):
+    flags = ("generate", "Once", "--greedy", "-n", "8")
+    assert cli(*flags, "--dtype", dtype).out == cli(*flags).out
+
+
 def test_a_prompt_that_does_not_fit_states_both_numbers(cli, tokenizer):
     prompt = "word " * 600
     outcome = cli("generate", "-", stdin=prompt.encode())

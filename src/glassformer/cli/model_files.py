@@ -16,14 +16,14 @@ class FilesError(GlassformerError):
     """Files of a model that do not go together."""
 
 
-def load_model(model: str | None, threads: int | None) -> Model:
+def load_model(model: str | None, dtype: str, threads: int | None) -> Model:
     """The model with its tokenizer, ready to compute."""
     from glassformer.generation.model import load
 
-    return load(model, threads=threads)
+    return load(model, dtype=dtype, threads=threads)
 
 
-def load_model_files(files: FileFlags, eos_token_id: int | None, threads: int | None) -> Model:
+def load_model_files(files: FileFlags, eos_token_id: int | None, dtype: str, threads: int | None) -> Model:
     """A GPT-2 from a weights file, a vocabulary, merges, and sizes from flags.
 
     Raises:
@@ -38,7 +38,7 @@ def load_model_files(files: FileFlags, eos_token_id: int | None, threads: int | 
 
     tokenizer = Tokenizer.from_files(vocabulary, merges)
     try:
-        network = read_network(weights, config, threads=threads)
+        network = read_network(weights, config, dtype=dtype, threads=threads)
     except ConfigError as error:
         raise FilesError(f"{error}; give the sizes of these weights with --config-n-layer and its kin") from error
     return Model(network, tokenizer, GenerationConfig())

@@ -9,6 +9,7 @@ import click
 from glassformer.cli.session import Session
 
 MAX_THREADS = 1024  # as many as the engine takes
+DTYPES = ("auto", "f32", "f16", "bf16")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -55,6 +56,13 @@ def threads_option(function: Function) -> Function:
     """`--threads`: how many threads compute."""
     text = "Worker threads (default: the processors that this process may use)."
     return click.option("--threads", type=click.IntRange(1, MAX_THREADS), metavar="N", help=text)(function)
+
+
+def dtype_option(function: Function) -> Function:
+    """`--dtype`: how the weights are held."""
+    text = "How weights are held in memory (default: as they are stored)."
+    kinds = click.Choice(DTYPES)
+    return click.option("--dtype", type=kinds, default="auto", metavar="|".join(DTYPES), help=text)(function)
 
 
 class Number(click.FloatRange):

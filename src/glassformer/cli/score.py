@@ -12,7 +12,7 @@ import click
 from glassformer.cli import terminal
 from glassformer.cli.encoded import literal
 from glassformer.cli.model_files import load_model
-from glassformer.cli.options import common_options, json_option, model_option, threads_option
+from glassformer.cli.options import common_options, dtype_option, json_option, model_option, threads_option
 from glassformer.cli.text_input import text_or_stdin
 
 if TYPE_CHECKING:
@@ -25,10 +25,13 @@ Row = tuple[int, bytes, float | None]  # id, bytes, log-probability; None for th
 @click.argument("text", nargs=-1)
 @model_option
 @click.option("--perplexity", is_flag=True, help="Print the perplexity alone.")
+@dtype_option
 @threads_option
 @json_option
 @common_options
-def command(text: tuple[str, ...], model: str | None, perplexity: bool, threads: int | None, as_json: bool) -> None:
+def command(
+    text: tuple[str, ...], model: str | None, perplexity: bool, dtype: str, threads: int | None, as_json: bool
+) -> None:
     """Print the log-probability of each token of TEXT, and the perplexity (`-` or nothing: standard input, whole).
 
     Log-probabilities are natural logarithms; the perplexity is exp(-their mean), over all tokens but the first.
@@ -40,7 +43,7 @@ def command(text: tuple[str, ...], model: str | None, perplexity: bool, threads:
     The object of --json has text, ids, tokens, logprobs (null for the first token), total and perplexity.
     """
     source = text_or_stdin(" ".join(text) if text else "-", "TEXT")
-    loaded = load_model(model, threads)
+    loaded = load_model(model, dtype, threads)
     score = loaded.score(source)
     pieces = [loaded.tokenizer.token_bytes(token) if loaded.tokenizer else b"" for token in score.ids]
     rows: list[Row] = list(zip(score.ids, pieces, [None, *score.logprobs], strict=True))
