@@ -159,6 +159,10 @@ def masks(lanes: int) -> Iterator[tuple[Kind, str]]:
         yield wide, f"select({text}, {one}, 0)"
     for text in ("all_of(p)", "any_of(p)", "all_of(p | ~p)", f"lane(p, {lanes - 1})"):
         yield i32, f"select({text}, i32(1), 0)"
+    for scalar in SCALARS:
+        if scalar.kind in "iuf":
+            goal = vector(scalar, lanes)
+            yield goal, f"{type_text(goal)}(p)"
     if lanes >= 8:
         yield {8: SCALARS[4], 16: SCALARS[5], 32: SCALARS[6], 64: SCALARS[7]}[lanes], "mask_bits(p)"
     if lanes >= 4:
