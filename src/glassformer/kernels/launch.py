@@ -54,7 +54,7 @@ def announce(control: Pointer[i64], record: Pointer[i64]) -> i64:
     atomic_store(control + CHUNK, record[3])
     atomic_store(control + DONE, 0)
     atomic_store(control + WORD, generation << NEXT_BITS)
-    return generation
+    return atomic_load(control + WORD) >> NEXT_BITS  # not `generation`, which is one bit too long after 2^30 launches
 
 
 @kernel
