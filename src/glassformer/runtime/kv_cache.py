@@ -37,12 +37,18 @@ class KVCache:
     values: list[Float32] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        if min(self.n_layer, self.n_head, self.head_dim) < 1 or self.limit < 0:
+            raise CacheError(f"no cache has {self.n_layer} layers of {self.n_head} heads x {self.head_dim} for {self.limit} tokens")
         self.capacity = -(-self.limit // KEYS) * KEYS
         self.padded = -(-self.head_dim // 16) * 16
-        for _ in range(self.n_layer):
-            # Zeros, not garbage: what lies behind the last position is multiplied by zero, and 0 * NaN is NaN.
-            self.keys.append(np.zeros((self.n_head, self.capacity // 16, self.head_dim, 16), np.float32))
-            self.values.append(np.zeros((self.n_head, self.capacity, self.padded), np.float32))
+        try:
+            for _ in range(self.n_layer):
+                # Zeros, not garbage: what lies behind the last position is multiplied by zero, and 0 * NaN is NaN.
+                self.keys.append(np.zeros((self.n_head, self.capacity // 16, self.head_dim, 16), np.float32))
+                self.values.append(np.zeros((self.n_head, self.capacity, self.padded), np.float32))
+        except (MemoryError, ValueError):
+            size = 4 * self.n_layer * self.n_head * self.capacity * (self.head_dim + self.padded) / 1e9
+            raise CacheError(f"no memory for a cache of {self.limit} tokens ({size:.1f} GB): ask for a shorter context") from None
 
     @property
     def length(self) -> int:
