@@ -27,15 +27,15 @@ print(json.dumps({"import glassformer": time.perf_counter() - start}))
 # Kernels are timed where they are loaded, whether that means reading the cache or compiling.
 GENERATE = """
 import json, time
-from glassformer.simd import kernel
-spent, plain = [], kernel.Variant.load
+from glassformer.simd.kernel import Variant
+spent, plain = [], Variant.load
 def timed(self, target=None):
     start = time.perf_counter()
     try:
         return plain(self, target)
     finally:
         spent.append(time.perf_counter() - start)
-kernel.Variant.load = timed
+Variant.load = timed
 import glassformer
 glassformer.load().generate("Once upon a time", max_new_tokens=3, seed=1)
 print(json.dumps({"kernels": sum(t for t in spent if t > 2e-4)}))

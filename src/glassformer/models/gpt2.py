@@ -19,8 +19,10 @@ from glassformer.runtime.executor import Eager
 from glassformer.runtime.kv_cache import KVCache
 from glassformer.runtime.packed import PackedMatrix, Table
 from glassformer.runtime.plan import Recorder
+from glassformer.runtime.quantized import QuantizedMatrix
 
 Float32 = npt.NDArray[np.float32]
+Matrix = PackedMatrix | QuantizedMatrix
 See = Callable[[str, Any], Any]
 
 
@@ -33,7 +35,7 @@ def unobserved(site: str, x: Float32) -> Float32:
 class Linear:
     """weight: [inputs, outputs], bias: [outputs]."""
 
-    weight: PackedMatrix
+    weight: Matrix
     bias: Float32
 
 
@@ -61,11 +63,11 @@ class Block:
 class Weights:
     """All weights; `wte` is packed as [n_embd, vocab_size] and serves as the head where the two are tied."""
 
-    wte: PackedMatrix
+    wte: Matrix
     wpe: Table
     h: tuple[Block, ...]
     ln_f: Norm
-    lm_head: PackedMatrix
+    lm_head: Matrix
 
     @property
     def nbytes(self) -> int:

@@ -14,19 +14,21 @@ from glassformer.errors import GlassformerError
 from glassformer.formats.sharded import Weights as WeightFiles
 from glassformer.formats.sharded import open_weights
 from glassformer.models.config import GPT2Config, check_tensors, expected_tensors, read_config
-from glassformer.models.gpt2 import GPT2, Block, Linear, Norm, Weights
+from glassformer.models.gpt2 import GPT2, Block, Linear, Matrix, Norm, Weights
 from glassformer.runtime.engine import Ops
 from glassformer.runtime.executor import Eager
 from glassformer.runtime.packed import (
-    PackedMatrix,
+    Q8,
     Table,
+    check_dtype,
     convert_array,
+    f32,
     held_kind,
     pack_parts,
     part_bytes,
     stored_kind,
-)  # fmt: skip
-from glassformer.simd.types import f32
+)
+from glassformer.runtime.quantized import quantize_parts
 
 PREFIX = "transformer."
 # Buffers that older checkpoints carry; causality is built in here.
@@ -52,7 +54,7 @@ def read_network(
         ConfigError: tensors missing or of other shapes than the configuration says.
         WeightError: tensors of a type that weights cannot have, or an unknown `dtype`.
     """
-    held_kind(dtype, f32)  # refuse an unknown name before any work
+    check_dtype(dtype)  # before any work
     ops = Ops(Eager(threads))
     with open_weights(weights) as files:
         names = own_names(files)
@@ -125,21 +127,30 @@ class Reader:
     def norm(self, name: str) -> Norm:
         return Norm(self.taken[name + ".weight"], self.taken[name + ".bias"])
 
-    def tensor(self, name: str) -> PackedMatrix | Table | Any:
+    def tensor(self, name: str) -> Matrix | Table | Any:
         """One tensor: matrices packed, the position table as it is, vectors as f32. Its mapped pages are given back."""
         stored_name = self.names[name]
         stored = stored_kind(self.files.dtype(stored_name), stored_name)
-        held = held_kind(self.dtype, stored)
         shape = self.files.shape(stored_name)
-        # The embedding and the head are [vocab_size, n_embd]; Conv1D's matrices are [inputs, outputs] already.
-        transposed = name in ("wte.weight", "lm_head.weight")
         if len(shape) == 2 and name != "wpe.weight":
-            parts = self.files.blocks(stored_name, part_bytes(shape, stored))
-            return pack_parts(self.executor, parts, (shape[0], shape[1]), stored, held, transposed=transposed)
+            return self.matrix(name, stored, (shape[0], shape[1]))
         source = np.ascontiguousarray(self.files.raw(stored_name))
         try:
             if source.ndim == 1:
                 return convert_array(self.executor, source, stored, f32)
+            held = held_kind("auto" if self.dtype == Q8 else self.dtype, stored)
             return Table(convert_array(self.executor, source, stored, held), held, *source.shape)
         finally:
             self.files.release(stored_name)
+
+    def matrix(self, name: str, stored: Any, shape: tuple[int, int]) -> Matrix:
+        """A matrix packed or quantised, part by part."""
+        stored_name = self.names[name]
+        # The embedding and the head are [vocab_size, n_embd]; Conv1D's matrices are [inputs, outputs] already.
+        transposed = name in ("wte.weight", "lm_head.weight")
+        whole = self.dtype == Q8 and not transposed
+        parts = self.files.blocks(stored_name, self.files.nbytes(stored_name) if whole else part_bytes(shape, stored))
+        if self.dtype == Q8:
+            return quantize_parts(self.executor, parts, shape, stored, name, transposed=transposed)
+        held = held_kind(self.dtype, stored)
+        return pack_parts(self.executor, parts, shape, stored, held, transposed=transposed)

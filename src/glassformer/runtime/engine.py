@@ -22,6 +22,7 @@ from glassformer.kernels.softmax import softmax
 from glassformer.runtime.executor import Executor, Launch
 from glassformer.runtime.kv_cache import KVCache
 from glassformer.runtime.packed import PackedMatrix, Table
+from glassformer.runtime.quantized import QuantizedMatrix, embedding_rows_q8, linear_q8
 from glassformer.simd import Kernel, absolute, add, div, exp, log, maximum, minimum, mul, neg, sqrt, sub
 from glassformer.simd.table import Operation
 from glassformer.simd.types import f32
@@ -107,9 +108,9 @@ class Ops:
             out = out[..., 0, :]
         return out[..., 0] if vectors[1] else out
 
-    def linear(self, x: npt.ArrayLike, weight: PackedMatrix, bias: npt.ArrayLike | None = None) -> Float32:
+    def linear(self, x: npt.ArrayLike, weight: PackedMatrix | QuantizedMatrix, bias: npt.ArrayLike | None = None) -> Float32:
         """x @ weight + bias with a packed matrix.  x: [rows, inputs], bias: [outputs] -> [rows, outputs]."""
-        if not isinstance(weight, PackedMatrix):
+        if not isinstance(weight, PackedMatrix | QuantizedMatrix):
             raise ShapeError(f"linear takes a PackedMatrix, found {type(weight).__name__}; pack it, or use matmul")
         x = as_float32(x)
         bias = None if bias is None else as_float32(bias, "bias")
@@ -117,6 +118,8 @@ class Ops:
             raise ShapeError(f"linear: x {x.shape} meets a weight {weight.shape}; expected x [rows, {weight.inputs}]")
         if bias is not None and bias.shape != (weight.outputs,):
             raise ShapeError(f"linear: bias {bias.shape} meets a weight {weight.shape}; expected bias ({weight.outputs},)")
+        if isinstance(weight, QuantizedMatrix):
+            return linear_q8(self.executor, x, weight, bias)
         rows, inputs = x.shape
         out = self.executor.empty((rows, weight.outputs))  # [rows, outputs]
         zero = [np.zeros(1, np.int64)] * 2
@@ -262,8 +265,11 @@ class Ops:
             self.executor.run(Launch(layer_norm.specialise(), arguments, out.size // width, 4 * out.size))
         return out
 
-    def embedding(self, table: Table | PackedMatrix | npt.ArrayLike, ids: npt.ArrayLike) -> Float32:
+    def embedding(self, table: Table | PackedMatrix | QuantizedMatrix | npt.ArrayLike, ids: npt.ArrayLike) -> Float32:
         """Rows of a table.  table: [rows, width] (an array, or a matrix packed as [width, rows]), ids: [...] -> [..., width]."""
+        if isinstance(table, QuantizedMatrix):
+            index = as_ids(ids, table.outputs)
+            return embedding_rows_q8(self.executor, table, index).reshape(*index.shape, table.inputs)
         if not isinstance(table, Table | PackedMatrix):
             array = as_float32(table, "table")
             if array.ndim != 2:

@@ -1,0 +1,62 @@
+"""Matrix products of quantised activations and eight-bit weights: exact integers within a group, f32 between groups.
+
+Every output is one chain over the groups: total = fma(dot of the group, weight scale * activation scale, total).
+"""
+
+from glassformer.kernels.matmul import BLOCK
+from glassformer.kernels.quantize import GROUP
+from glassformer.simd import (
+    Pointer, broadcast_4, dot_u8_i8, f16, f16x16, f32, f32x16, fma, i8, i32, i32x16, i64, kernel, load, static_range, store, u8, u8x64,
+)  # fmt: skip
+
+
+@kernel
+def tile_q8(
+    codes: Pointer[i8], scales: Pointer[f32], sums: Pointer[i32], weight: Pointer[u8], weight_scales: Pointer[f16], bias: Pointer[f32],
+    out: Pointer[f32], out_stride: i64, inputs: i64, width: i64, *, VECTORS: int, TOKENS: int, BIAS: bool,
+) -> None:  # fmt: skip
+    """out[t, :width] for TOKENS rows and 16 * VECTORS columns; pointers stand at the first row and column."""
+    groups = inputs // GROUP
+    total = [[f32x16(0.0) for t in static_range(TOKENS)] for v in static_range(VECTORS)]
+    for g in range(groups):
+        dot = [[i32x16(sums[t * groups + g]) for t in static_range(TOKENS)] for v in static_range(VECTORS)]
+        for k in static_range(0, GROUP, 4):
+            for v in static_range(VECTORS):
+                w = load(weight + ((g * GROUP + k) * BLOCK + 64 * v), u8x64)
+                for t in static_range(TOKENS):
+                    dot[v][t] = dot_u8_i8(dot[v][t], w, broadcast_4(codes + t * inputs + g * GROUP + k))
+        for v in static_range(VECTORS):
+            s = f32x16(load(weight_scales + g * BLOCK + 16 * v, f16x16))
+            for t in static_range(TOKENS):
+                total[v][t] = fma(f32x16(dot[v][t]), s * scales[t * groups + g], total[v][t])
+    for v in static_range(VECTORS):
+        for t in static_range(TOKENS):
+            y = total[v][t]
+            if BIAS:
+                y = y + load(bias + 16 * v, f32x16, count=width - 16 * v)
+            store(out + t * out_stride + 16 * v, y, count=width - 16 * v)
+
+
+@kernel
+def matmul_q8(
+    codes: Pointer[i8], scales: Pointer[f32], sums: Pointer[i32], weight: Pointer[u8], weight_scales: Pointer[f16], bias: Pointer[f32],
+    out: Pointer[f32], rows: i64, inputs: i64, outputs: i64, begin: i64, end: i64, *, VECTORS: int, TOKENS: int, BIAS: bool,
+) -> None:  # fmt: skip
+    """out = activations @ weights (+ bias), both quantised as `glassformer.kernels.quantize` says;  out: [rows, outputs].
+
+    A task is a block of 64 outputs; its weights stay in the cache while all rows pass.
+    """
+    groups = inputs // GROUP
+    for block in range(begin, end):
+        first = block * BLOCK
+        t = i64(0)
+        for TILE in (TOKENS, 2, 1):
+            while t + TILE <= rows:
+                for V in static_range(0, BLOCK // 16, VECTORS):
+                    tile_q8(
+                        codes + t * inputs, scales + t * groups, sums + t * groups,
+                        weight + (block * inputs * BLOCK + 64 * V), weight_scales + (block * groups * BLOCK + 16 * V),
+                        bias + first + 16 * V, out + t * outputs + first + 16 * V, outputs, inputs, outputs - first - 16 * V,
+                        VECTORS=VECTORS, TOKENS=TILE, BIAS=BIAS,
+                    )  # fmt: skip
+                t += TILE

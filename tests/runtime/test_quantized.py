@@ -1,0 +1,110 @@
+"""Eight-bit weights: the codes by their definition, products against float64, the same bits everywhere."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from glassformer.runtime.engine import Ops
+from glassformer.runtime.executor import Eager
+from glassformer.runtime.quantized import QuantizationError, QuantizedMatrix, quantize_parts
+from glassformer.simd.target import runnable_targets
+from glassformer.simd.types import f16, f32
+
+Float32 = npt.NDArray[np.float32]
+
+
+def numbers(*shape: int, seed: int = 0) -> Float32:
+    return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+
+
+def quantize(weight: npt.NDArray[Any], *, transposed: bool = False, ops: Ops | None = None) -> QuantizedMatrix:
+    stored = f16 if weight.dtype == np.float16 else f32
+    shape = (weight.shape[0], weight.shape[1])
+    executor = (ops or Ops(Eager(2))).executor
+    return quantize_parts(executor, [(0, weight)], shape, stored, "weight", transposed=transposed)
+
+
+def dequantized(matrix: QuantizedMatrix) -> npt.NDArray[np.float64]:
+    """The matrix [inputs, outputs] that the codes and scales stand for, read by the documented layout."""
+    blocks = -(-matrix.outputs // 64)
+    codes = matrix.codes.reshape(blocks, matrix.inputs // 4, 64, 4).transpose(1, 3, 0, 2).reshape(matrix.inputs, -1)
+    scales = matrix.scales.reshape(blocks, matrix.inputs // 32, 64).transpose(1, 0, 2).reshape(matrix.inputs // 32, -1)
+    whole = (codes.astype(np.float64) - 128) * np.repeat(scales.astype(np.float64), 32, axis=0)
+    return np.asarray(whole[:, : matrix.outputs])
+
+
+def quantized_rows(x: Float32) -> npt.NDArray[np.float64]:
+    """What a row becomes: codes of 32 numbers with the scale largest / 127."""
+    groups = x.reshape(len(x), -1, 32)
+    largest = np.abs(groups).max(-1, keepdims=True)
+    inverse = np.divide(np.float32(127), largest, out=np.zeros_like(largest), where=largest > 0)
+    codes = np.rint(groups * inverse)
+    return np.asarray((codes * (largest / np.float32(127)).astype(np.float64)).reshape(x.shape))
+
+
+def nmse(found: Float32, expected: npt.NDArray[np.float64]) -> float:
+    return float(((found - expected) ** 2).sum() / (expected**2).sum())
+
+
+@pytest.mark.parametrize("outputs", [1, 63, 64, 65, 200])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_codes_are_within_half_a_step_of_the_weights(outputs: int, transposed: bool) -> None:
+    weight = numbers(64, outputs)
+    matrix = quantize(np.ascontiguousarray(weight.T) if transposed else weight, transposed=transposed)
+    groups = np.abs(weight.reshape(2, 32, outputs)).max(1)  # [groups, outputs]
+    scales = (groups / np.float32(127)).astype(np.float16)
+    # Half a step, and what the rounding of the scale to f16 moves the largest code by.
+    allowed = np.repeat(scales.astype(np.float64) * (0.5 + 127 * 2.0**-11), 32, axis=0)
+    assert (np.abs(dequantized(matrix) - weight) <= allowed + 1e-12).all()
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 7])
+@pytest.mark.parametrize("outputs", [1, 65, 130])
+def test_linear_is_the_product_of_what_the_codes_stand_for(rows: int, outputs: int) -> None:
+    weight, x, bias = numbers(96, outputs), numbers(rows, 96, seed=1), numbers(outputs, seed=2)
+    matrix = quantize(weight)
+    found = Ops(Eager(2)).linear(x, matrix, bias)
+    assert nmse(found, quantized_rows(x) @ dequantized(matrix) + bias) < 1e-12
+    assert nmse(found, x.astype(np.float64) @ weight + bias) < 5e-4
+
+
+def test_zeros_have_a_scale_of_zero_and_stay_zeros() -> None:
+    matrix = quantize(np.zeros((32, 70), np.float32))
+    assert (dequantized(matrix) == 0).all()
+    assert (Ops(Eager(1)).linear(np.zeros((2, 32), np.float32), matrix) == 0).all()
+
+
+def test_rows_of_a_tied_table_are_the_dequantized_ones() -> None:
+    table = numbers(130, 64)  # [rows, width]
+    matrix = quantize(table.astype(np.float16), transposed=True)
+    ids = [0, 63, 64, 129, 5]
+    assert np.array_equal(Ops(Eager(1)).embedding(matrix, ids), dequantized(matrix).T[ids].astype(np.float32))
+
+
+def test_parts_give_what_the_whole_gives() -> None:
+    table = numbers(200, 64)
+    executor = Eager(2)
+    parts = [(0, table[:64]), (64, table[64:192]), (192, table[192:])]
+    cut = quantize_parts(executor, parts, (200, 64), f32, "table", transposed=True)
+    whole = quantize(table, transposed=True)
+    assert np.array_equal(cut.codes, whole.codes)
+    assert np.array_equal(cut.scales.view(np.uint16), whole.scales.view(np.uint16))
+
+
+def test_same_bits_at_every_level_for_any_threads_and_rows() -> None:
+    weight, x = numbers(64, 150), numbers(7, 64, seed=1)
+    results = []
+    for target in runnable_targets():
+        for threads in (1, 3):
+            ops = Ops(Eager(threads, target=target))
+            results.append(ops.linear(x, quantize(weight, ops=ops)))
+    ops = Ops(Eager(1))
+    results.append(np.concatenate([ops.linear(x[i : i + 1], quantize(weight)) for i in range(len(x))]))
+    assert all(np.array_equal(r.view(np.uint32), results[0].view(np.uint32)) for r in results)
+
+
+def test_inputs_that_are_no_multiple_of_a_group_are_refused() -> None:
+    with pytest.raises(QuantizationError, match="48 inputs"):
+        quantize(numbers(48, 10))
