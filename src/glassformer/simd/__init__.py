@@ -12,6 +12,8 @@ from glassformer.simd.kernel import kernel as kernel
 from glassformer.simd.math import *  # noqa: F403
 from glassformer.simd.ops_arithmetic import *  # noqa: F403
 from glassformer.simd.ops_convert import *  # noqa: F403
+from glassformer.simd.ops_dot import *  # noqa: F403
+from glassformer.simd.ops_fma import *  # noqa: F403
 from glassformer.simd.ops_lanes import *  # noqa: F403
 from glassformer.simd.ops_memory import *  # noqa: F403
 from glassformer.simd.ops_threads import *  # noqa: F403

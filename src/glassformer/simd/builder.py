@@ -116,5 +116,5 @@ class Builder:
 
     def module(self, name: str) -> str:
         """The whole module as text."""
-        head = [f'; module {name} for {self.target.name}', f'target triple = "{self.target.triple}"', ""]
+        head = [f"; module {name} for {self.target.name}", f'target triple = "{self.target.triple}"', ""]
         return "\n".join([*head, *self.functions, "", *self.declarations.values(), *self.target.attribute_lines(), ""])

@@ -1,7 +1,7 @@
 """Compiled kernels on disk: one file a key, checked before use, never trusted further than that.
 
-A file is the 8 bytes of MAGIC, the length of the object code (8 bytes, little-endian), its SHA-256, then the code. Anything
-off (magic, length, digest, owner, permissions) is a miss; a folder that cannot be written means memory only.
+A file is the 8 bytes of MAGIC, the length of the object code (8 bytes, little-endian), its SHA-256, then the code.
+Anything off (magic, length, digest, owner, permissions) is a miss; a folder that cannot be written means memory only.
 """
 
 from __future__ import annotations

@@ -24,14 +24,33 @@ BINARY = {
     ast.LShift: ("shift_left", operator.lshift), ast.RShift: ("shift_right", operator.rshift),
     ast.Pow: ("pow", operator.pow),
 }  # fmt: skip
-UNARY = {ast.USub: ("neg", operator.neg), ast.Invert: ("invert", operator.invert)}
-COMPARE = {
-    ast.Eq: ("eq", operator.eq), ast.NotEq: ("ne", operator.ne), ast.Lt: ("lt", operator.lt), ast.LtE: ("le", operator.le),
-    ast.Gt: ("gt", operator.gt), ast.GtE: ("ge", operator.ge), ast.Is: ("", operator.is_), ast.IsNot: ("", operator.is_not),
+UNARY: dict[type[ast.unaryop], tuple[str, Callable[..., Any]]] = {
+    ast.USub: ("neg", operator.neg),
+    ast.Invert: ("invert", operator.invert),
+}
+COMPARE: dict[type[ast.cmpop], tuple[str, Callable[..., Any]]] = {
+    ast.Eq: ("eq", operator.eq), ast.NotEq: ("ne", operator.ne), ast.Lt: ("lt", operator.lt),
+    ast.LtE: ("le", operator.le), ast.Gt: ("gt", operator.gt), ast.GtE: ("ge", operator.ge),
+    ast.Is: ("", operator.is_), ast.IsNot: ("", operator.is_not),
     ast.In: ("", lambda x, y: x in y), ast.NotIn: ("", lambda x, y: x not in y),
 }  # fmt: skip
 # Functions that may be called on constants, giving a constant.
-FOLDED: tuple[Callable[..., Any], ...] = (vector, mask, pointer_to, byte_size, min, max, len, abs, int, float, list, tuple, range, sum)
+FOLDED: tuple[Callable[..., Any], ...] = (
+    vector,
+    mask,
+    pointer_to,
+    byte_size,
+    min,
+    max,
+    len,
+    abs,
+    int,
+    float,
+    list,
+    tuple,
+    range,
+    sum,
+)
 
 MAX_DEPTH = 100  # of nested expressions; the emitter recurses four calls a level
 MAX_UNROLLED = 4096  # rounds of a compile-time loop
@@ -205,7 +224,9 @@ class Expressions:
         return Static(-entity.value) if isinstance(entity, Static) else self.apply(TABLE["neg"], [entity], node)
 
     def is_pointer(self, entity: Entity) -> bool:
-        return not isinstance(entity, list | Static) and entity.kind is not None and issubclass(entity.kind, PointerValue)
+        return (
+            not isinstance(entity, list | Static) and entity.kind is not None and issubclass(entity.kind, PointerValue)
+        )
 
     def fold(self, function: Callable[..., Any], operands: list[Static], node: ast.AST) -> Static:
         """Compute on constants as Python does."""
@@ -223,7 +244,9 @@ class Expressions:
         if isinstance(node.op, ast.UAdd):
             return operand
         name, fold = UNARY[type(node.op)]
-        return self.fold(fold, [operand], node) if isinstance(operand, Static) else self.apply(TABLE[name], [operand], node)
+        if isinstance(operand, Static):
+            return self.fold(fold, [operand], node)
+        return self.apply(TABLE[name], [operand], node)
 
     def visit_Compare(self, node: ast.Compare) -> Entity:  # noqa: N802
         values = [self.visit(v) for v in (node.left, *node.comparators)]
@@ -257,7 +280,9 @@ class Expressions:
             if result is None or isinstance(result, Static):
                 result = value
             else:
-                right = tree.Constant(bool1, bool(value.value)) if isinstance(value, Static) else self.truth(value, part)
+                right = (
+                    tree.Constant(bool1, bool(value.value)) if isinstance(value, Static) else self.truth(value, part)
+                )
                 result = tree.Logic(is_and, self.truth(result, node), right, bool1)
         assert result is not None
         return result
@@ -336,7 +361,11 @@ class Expressions:
             raise self.fail(f"{operation.name}: {error}", node) from None
         operands: list[Any] = []
         for entity, kind in zip(entities, signature.operands, strict=True):
-            operands.append((entity if isinstance(entity, Static) else Static(None)) if kind is None else self.bring(entity, kind, node))
+            operands.append(
+                (entity if isinstance(entity, Static) else Static(None))
+                if kind is None
+                else self.bring(entity, kind, node)
+            )
         return tree.Apply(operation, tuple(operands), signature.result)
 
     def bring(self, entity: Entity, kind: Any, node: ast.AST) -> tree.Expression:

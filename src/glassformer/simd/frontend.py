@@ -60,7 +60,9 @@ def build(
 class Statements(Expressions):
     """Builds statement nodes."""
 
-    def __init__(self, source: SourceMap, names: dict[str, Entity], outer: dict[str, Any], result: type[Value] | None) -> None:
+    def __init__(
+        self, source: SourceMap, names: dict[str, Entity], outer: dict[str, Any], result: type[Value] | None
+    ) -> None:
         super().__init__(source, names, outer)
         self.result = result
         self.aliases: set[str] = set()  # names of lists that have another name too
@@ -129,7 +131,9 @@ class Statements(Expressions):
         kind = self.constant(node.annotation)
         if node.value is None or not is_type(kind) or not isinstance(node.target, ast.Name):
             raise self.fail("write `name: type = value` with a machine type", node)
-        return self.assign_name(node.target.id, self.fitting(self.visit(node.value), kind, "the value", node.value), node)
+        return self.assign_name(
+            node.target.id, self.fitting(self.visit(node.value), kind, "the value", node.value), node
+        )
 
     def do_AugAssign(self, node: ast.AugAssign) -> list[tree.Statement]:  # noqa: N802
         load = ast.copy_location(ast.BinOp(as_load(node.target), node.op, node.value), node)
@@ -146,7 +150,9 @@ class Statements(Expressions):
 
     def unpack(self, target: ast.Tuple, value: Entity, node: ast.AST) -> list[tree.Statement]:
         """`a, b = x, y`: all values are taken before the first name changes."""
-        items = [Static(v) for v in value.value] if isinstance(value, Static) and isinstance(value.value, list) else value
+        items = (
+            [Static(v) for v in value.value] if isinstance(value, Static) and isinstance(value.value, list) else value
+        )
         if not isinstance(items, list) or len(items) != len(target.elts):
             raise self.fail(f"{len(target.elts)} names need as many values", target)
         made: list[tree.Statement] = []
@@ -214,9 +220,13 @@ class Statements(Expressions):
             if not isinstance(element, tree.Local):
                 raise self.fail("assign to one register of the list", target)
             slot = element.slot
-            return [tree.Assign(slot, self.fitting(value, slot.kind, f"{slot.name} is {slot.kind.name}, the value", node))]
+            return [
+                tree.Assign(slot, self.fitting(value, slot.kind, f"{slot.name} is {slot.kind.name}, the value", node))
+            ]
         if isinstance(owner, Static) and isinstance(owner.value, list | tuple):
-            raise self.fail("this list holds constants; registers have types, as in [f32(0.0) for i in static_range(4)]", target)
+            raise self.fail(
+                "this list holds constants; registers have types, as in [f32(0.0) for i in static_range(4)]", target
+            )
         address = self.element(owner, target)
         return [tree.Evaluate(self.apply(TABLE["store"], [address, value, Static(None)], node))]
 
@@ -229,7 +239,7 @@ class Statements(Expressions):
         return [tree.If(self.truth(condition, node.test), self.inner(node.body), self.inner(node.orelse))]
 
     def inner(self, body: list[ast.stmt]) -> list[tree.Statement]:
-        """A block that may run never, or often: constants and lists that it makes are its own, and it changes no outer ones."""
+        """A block that may run never, or often: what it makes at compile time is its own; it changes nothing outer."""
         before = dict(self.names)
         made = self.block(body)
         for name, entity in list(self.names.items()):
@@ -237,8 +247,11 @@ class Statements(Expressions):
             if known is None and isinstance(entity, Static | list):
                 del self.names[name]
             elif known is not None and known is not entity and known != entity:
-                raise self.fail(f"{name} is known at compile time or has another type outside this block, so a run-time "
-                                "if or loop cannot change it; use another name", body[0])  # fmt: skip
+                raise self.fail(
+                    f"{name} is known at compile time or has another type outside this block, so a run-time if or loop "
+                    "cannot change it; use another name",
+                    body[0],
+                )
         return made
 
     def do_While(self, node: ast.While) -> list[tree.Statement]:  # noqa: N802
@@ -265,11 +278,13 @@ class Statements(Expressions):
             raise self.fail(str(error), node.iter) from None
         if isinstance(step, Static) and step.value == 0:
             raise self.fail("the step of a range must not be 0", node.iter)
-        values = [self.bring(e, kind, node.iter) for e in (start, stop, step)]
+        first, end, by = (self.bring(e, kind, node.iter) for e in (start, stop, step))
         existing = self.locals.get(node.target.id)
-        reuse = existing is not None and existing.kind is kind and isinstance(self.names.get(node.target.id), tree.Local)
+        reuse = (
+            existing is not None and existing.kind is kind and isinstance(self.names.get(node.target.id), tree.Local)
+        )
         slot = existing if reuse and existing is not None else self.new_slot(node.target.id, kind)
-        return [tree.For(slot, *values, self.inner(node.body))]
+        return [tree.For(slot, first, end, by, self.inner(node.body))]
 
     def unrolled(self, node: ast.For, name: str) -> list[tree.Statement]:
         """A compile-time loop: the body once for each value."""

@@ -63,7 +63,9 @@ class Kernel:
             if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
                 constants[name] = parameter.default
             elif parameter.kind is not parameter.POSITIONAL_OR_KEYWORD or parameter.default is not parameter.empty:
-                raise OperandError(f"{self.name}: parameter {name}: a kernel has neither * parameters nor defaults of run-time ones")
+                raise OperandError(
+                    f"{self.name}: parameter {name}: a kernel has neither * parameters nor defaults of run-time ones"
+                )
             elif not is_type(hints.get(name)):
                 raise OperandError(f"{self.name}: parameter {name} needs a machine type, such as {name}: i64")
             else:
@@ -121,7 +123,9 @@ class Kernel:
         """A call within reference mode: operands and result come to their types, as they do in machine code."""
         parameters, result, _ = self.annotations
         if len(args) != len(parameters):
-            raise OperandError(f"{self.name} takes {len(parameters)} operands ({', '.join(parameters)}), got {len(args)}")
+            raise OperandError(
+                f"{self.name} takes {len(parameters)} operands ({', '.join(parameters)}), got {len(args)}"
+            )
         lanes = bind_lanes(parameters, [type(a) if isinstance(a, Value) else Static(a) for a in args])
         kinds = [fix_lanes(kind, lanes) for kind in parameters.values()]
         values = [a if isinstance(a, kind) else kind(a) for a, kind in zip(args, kinds, strict=True)]
@@ -193,7 +197,7 @@ class Variant:
     def key(self, target: Target) -> str:
         """Names the machine code: the kernel's own code and all it uses, constants, target, versions."""
         parts = [
-            language_fingerprint(), ".".join(map(str, load_llvm().llvm_version_info)), sys.implementation.cache_tag or "",
+            language_fingerprint(), str(load_llvm().llvm_version_info), sys.implementation.cache_tag or "",
             target.name, target.triple, target.cpu, target.llvm_features, code_signature(self.owner),
             repr([(n, value_signature(v, set())) for n, v in self.constants.items()]), str(self.lanes),
         ]  # fmt: skip
@@ -215,7 +219,7 @@ class Variant:
         return self.loaded[target.name]
 
     def __call__(self, *args: Any, begin: int = 0, end: int = 0, target: Target | None = None) -> int | None:
-        """Run on this thread; arrays for pointers, Python numbers for the rest (`begin` and `end` positional or by name)."""
+        """Run on this thread; arrays for pointers, Python numbers for the rest (`begin`, `end` by position or name)."""
         if len(args) not in (slots := len(self.parameters), slots - len({"begin", "end"} & self.parameters.keys())):
             raise OperandError(f"{self.owner.name}({', '.join(self.parameters)}) got {len(args)} arguments")
         if reference.wanted():
@@ -240,7 +244,9 @@ class Loaded:
         self.names = tuple(slots)
         self.pointers = tuple(issubclass(k, PointerValue) for k in slots.values())
         self.kinds: tuple[type[Value], ...] = tuple(slots.values())
-        self.format = struct.Struct("<" + "".join("Q" if issubclass(k, PointerValue) else SLOT_FORMATS[k.name] for k in slots.values()))
+        self.format = struct.Struct(
+            "<" + "".join("Q" if issubclass(k, PointerValue) else SLOT_FORMATS[k.name] for k in slots.values())
+        )
         self.kernel_name = variant.owner.name
 
     def pack(self, args: Sequence[Any]) -> bytes:

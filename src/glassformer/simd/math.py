@@ -1,7 +1,7 @@
 """Elementary functions and the barrier: operations that are kernels of the language themselves.
 
-exp, log, tanh and erf are polynomials of our own (coefficients: tools/fit_polynomials.py), so they give the same bits on
-every machine, which no C library promises. Bounds are in units in the last place (ulp) over all finite f32.
+exp, log, tanh and erf are polynomials of our own (coefficients: tools/fit_polynomials.py), so they give the same bits
+on every machine, which no C library promises. Bounds are in units in the last place (ulp) over all finite f32.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import math
 from typing import Any
 
 from glassformer.simd.kernel import Kernel, kernel
-from glassformer.simd.ops_arithmetic import absolute, fma, maximum, minimum, select, sqrt
+from glassformer.simd.ops_arithmetic import absolute, maximum, minimum, select, sqrt
 from glassformer.simd.ops_convert import bitcast
+from glassformer.simd.ops_fma import fma
 from glassformer.simd.ops_threads import atomic_add, atomic_load, pause
 from glassformer.simd.table import Operation, Signature, Static, define, elementwise
 from glassformer.simd.types import Pointer, i64
@@ -28,18 +29,45 @@ SMALLEST_NORMAL = 1.1754943508222875e-38
 
 # Highest power first.
 EXP = (0.0013950630091130733, 0.008368969894945621, 0.04166620224714279, 0.166665181517601, 0.5)
-LOG = (0.0674663856625557, -0.11675651371479034, 0.11888162791728973, -0.1240558922290802, 0.14219552278518677,
-       -0.1666799634695053, 0.2000211924314499, -0.25000008940696716, 0.3333331346511841)  # fmt: skip
+LOG = (
+    0.0674663856625557,
+    -0.11675651371479034,
+    0.11888162791728973,
+    -0.1240558922290802,
+    0.14219552278518677,
+    -0.1666799634695053,
+    0.2000211924314499,
+    -0.25000008940696716,
+    0.3333331346511841,
+)
 TANH = (-0.005679313093423843, 0.020618131384253502, -0.053734004497528076, 0.1333138346672058, -0.3333328068256378)
-ERF = (-9.680174116510898e-06, 0.00011270558752585202, -0.0008484713616780937, 0.005221074912697077,
-       -0.02686544507741928, 0.11283782869577408, -0.37612637877464294, 0.12837916612625122)  # fmt: skip
-ERFC = (7.845257528060756e-07, -1.245286603079876e-05, 6.434203532990068e-05, 0.00010175799980061129, -0.003360264701768756,
-        0.023836500942707062, -0.10696148872375488, -0.6341961026191711, -1.1292037963867188, 0.0001252930669579655)  # fmt: skip
+ERF = (
+    -9.680174116510898e-06,
+    0.00011270558752585202,
+    -0.0008484713616780937,
+    0.005221074912697077,
+    -0.02686544507741928,
+    0.11283782869577408,
+    -0.37612637877464294,
+    0.12837916612625122,
+)
+ERFC = (
+    7.845257528060756e-07,
+    -1.245286603079876e-05,
+    6.434203532990068e-05,
+    0.00010175799980061129,
+    -0.003360264701768756,
+    0.023836500942707062,
+    -0.10696148872375488,
+    -0.6341961026191711,
+    -1.1292037963867188,
+    0.0001252930669579655,
+)
 
 
 @kernel
 def _exp(x: f32xN) -> f32xN:
-    """x = n ln 2 + r with |r| <= ln 2 / 2; e^x = 2^n e^r, the power in two halves so that subnormal results round once."""
+    """x = n ln 2 + r, |r| <= ln 2 / 2; e^x = 2^n e^r, the power in two halves so that subnormal results round once."""
     x = minimum(89.0, maximum(-104.0, x))
     shifted = fma(x, LOG2_E, ROUND)
     n = shifted - ROUND
@@ -119,7 +147,9 @@ def _barrier(arrivals: Pointer[i64], threads: i64):  # type: ignore[no-untyped-d
 
 def function(name: str, summary: str, body: Kernel) -> Operation:
     """An f32 operation of the table whose meaning and lowering are one kernel."""
-    entry = define(name, summary, "x", elementwise("f"), lambda result, x: body(result.wrap(x)), inlined, group="functions")
+    entry = define(
+        name, summary, "x", elementwise("f"), lambda result, x: body(result.wrap(x)), inlined, group="functions"
+    )
     object.__setattr__(entry, "kernel", body)
     return entry
 
@@ -135,10 +165,14 @@ tanh = function("tanh", "hyperbolic tangent in f32, within 2 ulp", _tanh)
 erf = function("erf", "error function in f32, within 2 ulp", _erf)
 rsqrt = function("rsqrt", "1 / sqrt(x) in f32, within 1 ulp", _rsqrt)
 barrier = define(
-    "barrier", "wait until `threads` threads have come here; `arrivals` counts for ever", "arrivals threads",
+    "barrier",
+    "wait until `threads` threads have come here; `arrivals` counts for ever",
+    "arrivals threads",
     lambda operands: Signature(tuple(None if isinstance(o, Static) else o for o in operands), None),
-    lambda result, arrivals, threads: _barrier.function(arrivals, i64(int(threads))), inlined, group="threads",
-)  # fmt: skip
+    lambda result, arrivals, threads: _barrier.function(arrivals, i64(int(threads))),
+    inlined,
+    group="threads",
+)
 object.__setattr__(barrier, "kernel", _barrier)
 
 __all__ = ["barrier", "erf", "exp", "log", "rsqrt", "tanh"]

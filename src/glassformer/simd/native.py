@@ -20,7 +20,9 @@ def optimise(ir: str, target: Target, emit: str) -> Any:
         module.verify()
         options = llvm.create_pipeline_tuning_options(speed_level=2)
         # Kernels say themselves what is a vector and what is unrolled.
-        options.loop_unrolling = options.loop_vectorization = options.slp_vectorization = options.loop_interleaving = False
+        options.loop_unrolling = options.loop_vectorization = options.slp_vectorization = options.loop_interleaving = (
+            False
+        )
         builder = llvm.create_pass_builder(machine, options)
         builder.getModulePassManager().run(module, builder)
         return getattr(machine, emit)(module)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,17 @@ import numpy as np
 from glassformer.simd.builder import Builder, constant, llvm_type
 from glassformer.simd.errors import OperandError
 from glassformer.simd.table import (
-    Arg, Kind, Lowering, Operand, Operation, Signature, Static, define, elementwise, integer_range, unify,
+    Arg,
+    Kind,
+    Lowering,
+    Operand,
+    Operation,
+    Signature,
+    Static,
+    define,
+    elementwise,
+    integer_range,
+    unify,
     wrapping,
 )  # fmt: skip
 from glassformer.simd.types import Array, bool1, vector
@@ -44,14 +53,17 @@ def overload(kind: Kind) -> str:
 
 
 def binary(
-    name: str, summary: str, kinds: str, meaning: Callable[[Any, Any], Array], lower: Lowering, group: str = "arithmetic",
+    name: str, summary: str, kinds: str, meaning: Callable[[Any, Any], Array], lower: Lowering,
+    group: str = "arithmetic",
 ) -> Operation:  # fmt: skip
     """An operation on two operands of one type."""
     reference = wrapping(lambda result, x, y: meaning(x, y))
     return define(name, summary, "x y", elementwise(kinds), reference, lower, group=group)
 
 
-def unary(name: str, summary: str, kinds: str, meaning: Callable[[Any], Array], lower: Lowering, group: str) -> Operation:
+def unary(
+    name: str, summary: str, kinds: str, meaning: Callable[[Any], Array], lower: Lowering, group: str
+) -> Operation:
     """An operation on one operand."""
     return define(name, summary, "x", elementwise(kinds), wrapping(lambda result, x: meaning(x)), lower, group=group)
 
@@ -71,7 +83,7 @@ def power_of_two(text: str) -> int:
 
 
 def lower_floordiv(b: Builder, result: Kind, x: Arg, y: Arg) -> str:
-    """Rounds down as Python does; LLVM's sdiv rounds toward zero, so a quotient with a remainder of the other sign is one less."""
+    """Rounds down as Python does. LLVM's sdiv rounds toward zero: with a remainder of the other sign, one less."""
     kind, exponent = llvm_type(result), power_of_two(y.text)
     if result.kind == "u":
         return b.value(f"udiv {kind} {x.text}, {y.text}")
@@ -125,7 +137,9 @@ def division(name: str, summary: str, meaning: Callable[[Any, Any], Array], lowe
     return define(name, summary, "x y", sign_division, reference, lower, group="arithmetic")
 
 
-floordiv = division("floordiv", "`x // y`, rounded down; y must not be 0 and the quotient must fit", np.floor_divide, lower_floordiv)
+floordiv = division(
+    "floordiv", "`x // y`, rounded down; y must not be 0 and the quotient must fit", np.floor_divide, lower_floordiv
+)
 mod = division("mod", "`x % y`, with the sign of y; y must not be 0 and x // y must fit", np.mod, lower_mod)
 
 
@@ -164,91 +178,22 @@ maximum = binary("maximum", "x where x > y, else y (so y where either is NaN)", 
                  lambda x, y: np.where(x > y, x, y), pick("ogt", "sgt", "ugt"))  # fmt: skip
 
 
-# ---------------------------------------------------------------- fused multiply-add
-
-
-def fma_reference(result: Kind, x: Any, y: Any, z: Any) -> Array:
-    """x * y + z rounded once. For f32: exact product in f64, sum rounded to odd, then to f32 (Boldo & Melquiond, 2008)."""
-    if result.bits == 64:
-        return np.array([exact_fma(*v) for v in np.broadcast(x, y, z)]).reshape(np.shape(x))
-    with np.errstate(all="ignore"):
-        product, addend = np.float64(x) * np.float64(y), np.float64(z)
-        total = np.asarray(product + addend)
-        back = total - product
-        error = (product - (total - back)) + (addend - back)
-        bits = total.view(np.int64)
-        toward = np.where((error > 0) == (total > 0), 1, -1)
-        inexact = np.isfinite(error) & (error != 0) & (bits & 1 == 0)
-        odd = np.where(inexact, bits + toward, bits).view(np.float64)
-        return np.where(np.isfinite(total), odd, total).astype(np.float32)
-
-
-def exact_fma(x: float, y: float, z: float) -> float:
-    """One f64 fma in exact rational arithmetic."""
-    if not (np.isfinite(x) and np.isfinite(y) and np.isfinite(z)):
-        with np.errstate(all="ignore"):
-            return float(z if np.isfinite(x) and np.isfinite(y) else x * y + z)
-    exact = Fraction(float(x)) * Fraction(float(y)) + Fraction(float(z))
-    if exact == 0:
-        return float(x * y + z)
-    try:
-        return float(exact)
-    except OverflowError:
-        return float("inf") if exact > 0 else float("-inf")
-
-
-def lower_fma(b: Builder, result: Kind, x: Arg, y: Arg, z: Arg) -> str:
-    """Without the instruction: f32 through f64 with the sum rounded to odd, which makes the second rounding harmless."""
-    if result.bits == 64:
-        return intrinsic("fma")(b, result, x, y, z)
-    wide, narrow = f"<{result.lanes} x double>", llvm_type(result)
-    if result.lanes == 1:
-        wide = "double"
-    bits, flags = wide.replace("double", "i64"), wide.replace("double", "i1")
-    xs, ys, zs = (b.value(f"fpext {narrow} {a.text} to {wide}") for a in (x, y, z))
-    product = b.value(f"fmul {wide} {xs}, {ys}")
-    total = b.value(f"fadd {wide} {product}, {zs}")
-    back = b.value(f"fsub {wide} {total}, {product}")
-    rest = b.value(f"fsub {wide} {total}, {back}")
-    low = b.value(f"fsub {wide} {product}, {rest}")
-    high = b.value(f"fsub {wide} {zs}, {back}")
-    error = b.value(f"fadd {wide} {low}, {high}")
-    zero, one = wide_constant(result.lanes, "double", "0.0"), wide_constant(result.lanes, "i64", "1")
-    inexact = b.value(f"fcmp one {wide} {error}, {zero}")  # false for NaN, so infinities stay
-    up, positive = b.value(f"fcmp ogt {wide} {error}, {zero}"), b.value(f"fcmp ogt {wide} {total}, {zero}")
-    differ = b.value(f"xor {flags} {up}, {positive}")
-    raw = b.value(f"bitcast {wide} {total} to {bits}")
-    minus = wide_constant(result.lanes, "i64", "-1")
-    step = b.value(f"select {flags} {differ}, {bits} {minus}, {bits} {one}")
-    parity = b.value(f"and {bits} {raw}, {one}")
-    even = b.value(f"icmp eq {bits} {parity}, {wide_constant(result.lanes, 'i64', '0')}")
-    needed = b.value(f"and {flags} {even}, {inexact}")
-    moved = b.value(f"add {bits} {raw}, {step}")
-    odd = b.value(f"select {flags} {needed}, {bits} {moved}, {bits} {raw}")
-    back_to_float = b.value(f"bitcast {bits} {odd} to {wide}")
-    return b.value(f"fptrunc {wide} {back_to_float} to {narrow}")
-
-
-def wide_constant(lanes: int, element: str, text: str) -> str:
-    """A constant repeated over lanes, or itself."""
-    return text if lanes == 1 else "<" + ", ".join([f"{element} {text}"] * lanes) + ">"
-
-
-fma = define("fma", "x * y + z, rounded once on every target", "x y z", elementwise("f"), fma_reference, lower_fma,
-             group="arithmetic", overrides={"fma": intrinsic("fma")})  # fmt: skip
-
 # ---------------------------------------------------------------- rounding
 
 sqrt = unary("sqrt", "square root, correctly rounded", "f", np.sqrt, intrinsic("sqrt"), "arithmetic")
 floor = unary("floor", "largest whole number not above x", "f", np.floor, intrinsic("floor"), "arithmetic")
 ceil = unary("ceil", "smallest whole number not below x", "f", np.ceil, intrinsic("ceil"), "arithmetic")
 trunc = unary("trunc", "x without its fraction", "f", np.trunc, intrinsic("trunc"), "arithmetic")
-round_even = unary("round_even", "nearest whole number, ties to even", "f", np.rint, intrinsic("roundeven"), "arithmetic")
+round_even = unary(
+    "round_even", "nearest whole number, ties to even", "f", np.rint, intrinsic("roundeven"), "arithmetic"
+)
 
 # ---------------------------------------------------------------- comparison and selection
 
 
-def comparison(name: str, symbol: str, meaning: Any, real: str, signed: str, unsigned: str, kinds: str = "iuf") -> Operation:
+def comparison(
+    name: str, symbol: str, meaning: Any, real: str, signed: str, unsigned: str, kinds: str = "iuf"
+) -> Operation:
     """A test lane by lane; NaN compares false, except for `!=`."""
     tests = {"f": f"fcmp {real}", "i": f"icmp {signed}", "u": f"icmp {unsigned}", "b": f"icmp {signed}"}
 
@@ -256,7 +201,9 @@ def comparison(name: str, symbol: str, meaning: Any, real: str, signed: str, uns
         return b.value(f"{tests[x.kind.kind]} {llvm_type(x.kind)} {x.text}, {y.text}")
 
     sign = elementwise(kinds, lambda k: vector(bool1, k.lanes))
-    return define(name, f"`x {symbol} y`, a mask", "x y", sign, lambda r, x, y: meaning(x, y), lower, group="comparison")
+    return define(
+        name, f"`x {symbol} y`, a mask", "x y", sign, lambda r, x, y: meaning(x, y), lower, group="comparison"
+    )
 
 
 eq = comparison("eq", "==", np.equal, "oeq", "eq", "eq", "iufb")
@@ -366,14 +313,43 @@ def rotate_reference(x: Any, y: Any) -> Array:
     """Bits that leave on the left come back on the right."""
     width = x.dtype.itemsize * 8
     count = y % width
-    return np.where(count == 0, x, (x << count) | (x >> ((width - count) % width)))
+    return np.asarray(np.where(count == 0, x, (x << count) | (x >> ((width - count) % width))))
 
 
 rotate_left = binary("rotate_left", "bits moved left, those that leave coming back on the right", "u",
                      rotate_reference, lower_rotate, "bits")  # fmt: skip
 
 __all__ = [
-    "absolute", "add", "bit_and", "bit_or", "bit_xor", "ceil", "count_leading_zeros", "count_trailing_zeros", "div", "eq",
-    "floor", "floordiv", "fma", "ge", "gt", "invert", "le", "lt", "maximum", "minimum", "mod", "mul", "ne", "neg",
-    "popcount", "rotate_left", "round_even", "select", "shift_left", "shift_right", "sqrt", "sub", "trunc",
-]  # fmt: skip
+    "absolute",
+    "add",
+    "bit_and",
+    "bit_or",
+    "bit_xor",
+    "ceil",
+    "count_leading_zeros",
+    "count_trailing_zeros",
+    "div",
+    "eq",
+    "floor",
+    "floordiv",
+    "ge",
+    "gt",
+    "invert",
+    "le",
+    "lt",
+    "maximum",
+    "minimum",
+    "mod",
+    "mul",
+    "ne",
+    "neg",
+    "popcount",
+    "rotate_left",
+    "round_even",
+    "select",
+    "shift_left",
+    "shift_right",
+    "sqrt",
+    "sub",
+    "trunc",
+]

@@ -11,20 +11,42 @@ from glassformer.simd.builder import Builder, constant, llvm_type
 from glassformer.simd.errors import OperandError
 from glassformer.simd.ops_arithmetic import overload
 from glassformer.simd.table import (
-    Arg, Kind, Operand, Signature, Static, define, integer_range, literal_fits, need_type, need_value, with_lanes,
-)  # fmt: skip
+    Arg,
+    Kind,
+    Operand,
+    Signature,
+    Static,
+    define,
+    integer_range,
+    literal_fits,
+    need_type,
+    need_value,
+    with_lanes,
+)
 from glassformer.simd.types import (
-    OPERATORS, Array, PointerValue, Value, bf16, bool1, byte_size, f16, f32, numpy_dtype, open_lanes, u16, u32, vector,
-)  # fmt: skip
+    OPERATORS,
+    Array,
+    PointerValue,
+    Value,
+    bf16,
+    bool1,
+    byte_size,
+    f16,
+    f32,
+    numpy_dtype,
+    open_lanes,
+    u16,
+    u32,
+    vector,
+)
 
 
 def resolve_lanes(source: Kind, goal: Kind) -> Kind:
     """The type that T(x) makes: a scalar fills all lanes, "N lanes" means as many as x has."""
-    if goal.lanes == 0:
-        return with_lanes(goal, source.lanes)
-    if source.lanes not in (1, goal.lanes):
+    if goal.lanes and source.lanes not in (1, goal.lanes):
         raise OperandError(f"{source.name} has {source.lanes} lanes, {goal.name} has {goal.lanes}")
-    return goal
+    made: Kind = goal if goal.lanes else with_lanes(goal, source.lanes)
+    return made
 
 
 def sign_convert(operands: Sequence[Operand]) -> Signature:
@@ -138,7 +160,11 @@ class Bits:
 
     def __init__(self, b: Builder, lanes: int) -> None:
         self.b, self.kind = b, vector(u32, lanes)
-        self.type, self.flags, self.real = llvm_type(self.kind), llvm_type(vector(bool1, lanes)), llvm_type(vector(f32, lanes))
+        self.type, self.flags, self.real = (
+            llvm_type(self.kind),
+            llvm_type(vector(bool1, lanes)),
+            llvm_type(vector(f32, lanes)),
+        )
 
     def op(self, name: str, x: str, y: str | int) -> str:
         return self.b.value(f"{name} {self.type} {x}, {constant(self.kind, y) if isinstance(y, int) else y}")
@@ -202,9 +228,17 @@ def narrow_f16(b: Builder, x: Arg, goal: Kind) -> str:
     return b.value(f"trunc {i.type} {i.op('or', value, sign)} to {llvm_type(goal)}")
 
 
-convert = define("convert", "`T(x)`: x as type T. Integers wrap, floats round to nearest even, float to integer drops the "
-                 "fraction (the value must fit), a scalar fills all lanes", "x T", sign_convert, reference_convert,
-                 lower_convert, group="conversion", told_source=True)  # fmt: skip
+convert = define(
+    "convert",
+    "`T(x)`: x as type T. Integers wrap, floats round to nearest even, float to integer drops the "
+    "fraction (the value must fit), a scalar fills all lanes",
+    "x T",
+    sign_convert,
+    reference_convert,
+    lower_convert,
+    group="conversion",
+    told_source=True,
+)
 
 
 def sign_saturate(operands: Sequence[Operand]) -> Signature:
@@ -231,14 +265,25 @@ def lower_saturate(b: Builder, result: Kind, x: Arg, goal: Any) -> str:
     (low, high), (least, most) = integer_range(result), integer_range(source)
     text, prefix = x.text, "s" if source.kind == "i" else "u"
     if low > least:
-        text = b.intrinsic(f"llvm.{prefix}max.{overload(source)}", from_type, (from_type, text), (from_type, constant(source, low)))
+        text = b.intrinsic(
+            f"llvm.{prefix}max.{overload(source)}", from_type, (from_type, text), (from_type, constant(source, low))
+        )
     if high < most:
-        text = b.intrinsic(f"llvm.{prefix}min.{overload(source)}", from_type, (from_type, text), (from_type, constant(source, high)))
+        text = b.intrinsic(
+            f"llvm.{prefix}min.{overload(source)}", from_type, (from_type, text), (from_type, constant(source, high))
+        )
     return convert_lanes(b, Arg(source, text), result)
 
 
-saturate = define("saturate", "x as integer type T, values out of range becoming its nearest end (NaN: 0)", "x T",
-                  sign_saturate, reference_saturate, lower_saturate, group="conversion")  # fmt: skip
+saturate = define(
+    "saturate",
+    "x as integer type T, values out of range becoming its nearest end (NaN: 0)",
+    "x T",
+    sign_saturate,
+    reference_saturate,
+    lower_saturate,
+    group="conversion",
+)
 
 
 def sign_bitcast(operands: Sequence[Operand]) -> Signature:
@@ -261,8 +306,15 @@ def lower_bitcast(b: Builder, result: Kind, x: Arg, goal: Any) -> str:
     return b.value(f"bitcast {llvm_type(x.kind)} {x.text} to {llvm_type(result)}")
 
 
-bitcast = define("bitcast", "the same bits as type T, which has as many bytes", "x T", sign_bitcast, reference_bitcast,
-                 lower_bitcast, group="conversion")  # fmt: skip
+bitcast = define(
+    "bitcast",
+    "the same bits as type T, which has as many bytes",
+    "x T",
+    sign_bitcast,
+    reference_bitcast,
+    lower_bitcast,
+    group="conversion",
+)
 
 
 def construct(kind: Kind, value: Any) -> Array:
@@ -275,6 +327,6 @@ def construct(kind: Kind, value: Any) -> Array:
     return made.data if isinstance(made, Value) else np.asarray(made)
 
 
-OPERATORS["construct"] = construct  # type: ignore[assignment]
+OPERATORS["construct"] = construct
 
 __all__ = ["bitcast", "convert", "saturate"]

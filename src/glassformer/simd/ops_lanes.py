@@ -11,10 +11,20 @@ from glassformer.simd.builder import Builder, constants, llvm_type
 from glassformer.simd.errors import OperandError
 from glassformer.simd.ops_arithmetic import add, bit_and, bit_or, maximum, minimum
 from glassformer.simd.table import (
-    Arg, Kind, Operand, Operation, Signature, Static, define, literal_fits, need_static, need_type, need_value, with_lanes,
-)  # fmt: skip
-from glassformer.simd.target import load_llvm
-from glassformer.simd.types import Array, i8, i32, numpy_dtype, open_lanes, u8, u16, u32, u64, vector
+    Arg,
+    Kind,
+    Operand,
+    Operation,
+    Signature,
+    Static,
+    define,
+    literal_fits,
+    need_static,
+    need_type,
+    need_value,
+    with_lanes,
+)
+from glassformer.simd.types import Array, numpy_dtype, open_lanes, u8, u16, u32, u64, vector
 
 # ---------------------------------------------------------------- reductions
 
@@ -84,7 +94,11 @@ def sign_shuffle(operands: Sequence[Operand]) -> Signature:
         if other is not kind:
             raise OperandError(f"shuffle of {kind.name} and {other.name}")
         limit *= 2
-    if not isinstance(indices, tuple | list) or not indices or any(not isinstance(i, int) or not 0 <= i < limit for i in indices):
+    if (
+        not isinstance(indices, tuple | list)
+        or not indices
+        or any(not isinstance(i, int) or not 0 <= i < limit for i in indices)
+    ):
         raise OperandError(f"indices must be a list of numbers from 0 to {limit - 1}")
     return Signature((kind, None, None if isinstance(other, Static) else kind), with_lanes(kind, len(indices)))
 
@@ -98,9 +112,16 @@ def lower_shuffle(b: Builder, result: Kind, x: Arg, indices: Any, y: Any) -> str
     return b.value(f"shufflevector {source} {x.text}, {source} {second}, <{result.lanes} x i32> {order}")
 
 
-shuffle = define("shuffle", "lanes of x (then of y, numbered on) in the order of a constant list", "x indices y", sign_shuffle,
-                 lambda r, x, i, y: (x if y is None else np.concatenate([x, y]))[list(i)], lower_shuffle, required=2,
-                 group="lanes")  # fmt: skip
+shuffle = define(
+    "shuffle",
+    "lanes of x (then of y, numbered on) in the order of a constant list",
+    "x indices y",
+    sign_shuffle,
+    lambda r, x, i, y: (x if y is None else np.concatenate([x, y]))[list(i)],
+    lower_shuffle,
+    required=2,
+    group="lanes",
+)
 
 
 def pairwise(name: str, summary: str, order: Callable[[int], list[int]], widen: int = 1) -> Operation:
@@ -121,10 +142,16 @@ def pairwise(name: str, summary: str, order: Callable[[int], list[int]], widen: 
     return define(name, summary, "x y", sign, meaning, lower, group="lanes")
 
 
-interleave_low = pairwise("interleave_low", "x[0], y[0], x[1], y[1], ... from the lower halves",
-                          lambda n: [i // 2 + (i % 2) * n for i in range(n)])  # fmt: skip
-interleave_high = pairwise("interleave_high", "x[n/2], y[n/2], ... from the upper halves",
-                           lambda n: [n // 2 + i // 2 + (i % 2) * n for i in range(n)])  # fmt: skip
+interleave_low = pairwise(
+    "interleave_low",
+    "x[0], y[0], x[1], y[1], ... from the lower halves",
+    lambda n: [i // 2 + (i % 2) * n for i in range(n)],
+)
+interleave_high = pairwise(
+    "interleave_high",
+    "x[n/2], y[n/2], ... from the upper halves",
+    lambda n: [n // 2 + i // 2 + (i % 2) * n for i in range(n)],
+)
 concat = pairwise("concat", "the lanes of x, then those of y", lambda n: list(range(2 * n)), widen=2)
 
 
@@ -136,8 +163,15 @@ def sign_part(operands: Sequence[Operand]) -> Signature:
     return Signature((kind, None, None), with_lanes(kind, lanes))
 
 
-part = define("part", "lanes start to start + lanes of x", "x start lanes", sign_part,
-              lambda r, x, s, n: x[s : s + n] if n > 1 else x[s], lambda b, r, x, s, n: take(b, x, s, r), group="lanes")  # fmt: skip
+part = define(
+    "part",
+    "lanes start to start + lanes of x",
+    "x start lanes",
+    sign_part,
+    lambda r, x, s, n: x[s : s + n] if n > 1 else x[s],
+    lambda b, r, x, s, n: take(b, x, s, r),
+    group="lanes",
+)
 
 
 def sign_lane(operands: Sequence[Operand]) -> Signature:
@@ -148,8 +182,15 @@ def sign_lane(operands: Sequence[Operand]) -> Signature:
     return Signature((kind, None), kind.scalar)
 
 
-lane = define("lane", "lane i of x, i constant", "x i", sign_lane, lambda r, x, i: x[i] if x.ndim else x,
-              lambda b, r, x, i: take(b, x, i, r) if x.kind.lanes > 1 else x.text, group="lanes")  # fmt: skip
+lane = define(
+    "lane",
+    "lane i of x, i constant",
+    "x i",
+    sign_lane,
+    lambda r, x, i: x[i] if x.ndim else x,
+    lambda b, r, x, i: take(b, x, i, r) if x.kind.lanes > 1 else x.text,
+    group="lanes",
+)
 
 
 def sign_insert(operands: Sequence[Operand]) -> Signature:
@@ -174,8 +215,15 @@ def lower_insert(b: Builder, result: Kind, x: Arg, i: int, item: Arg) -> str:
     return b.value(f"insertelement {llvm_type(result)} {x.text}, {llvm_type(item.kind)} {item.text}, i32 {i}")
 
 
-insert = define("insert", "x with lane i (constant) replaced", "x i item", sign_insert, reference_insert, lower_insert,
-                group="lanes")  # fmt: skip
+insert = define(
+    "insert",
+    "x with lane i (constant) replaced",
+    "x i item",
+    sign_insert,
+    reference_insert,
+    lower_insert,
+    group="lanes",
+)
 
 
 def sign_lane_numbers(operands: Sequence[Operand]) -> Signature:
@@ -186,9 +234,15 @@ def sign_lane_numbers(operands: Sequence[Operand]) -> Signature:
     return Signature((None,), kind)
 
 
-lane_numbers = define("lane_numbers", "0, 1, 2, ... as vector type T", "T", sign_lane_numbers,
-                      lambda r, T: np.arange(r.lanes).astype(numpy_dtype(r)),
-                      lambda b, r, T: constants(llvm_type(r.scalar), list(range(r.lanes))), group="lanes")  # fmt: skip
+lane_numbers = define(
+    "lane_numbers",
+    "0, 1, 2, ... as vector type T",
+    "T",
+    sign_lane_numbers,
+    lambda r, T: np.arange(r.lanes).astype(numpy_dtype(r)),
+    lambda b, r, T: constants(llvm_type(r.scalar), list(range(r.lanes))),
+    group="lanes",
+)
 
 # ---------------------------------------------------------------- masks as bits
 
@@ -208,114 +262,29 @@ def lower_mask_bits(b: Builder, result: Kind, m: Arg) -> str:
     return b.value(f"bitcast <{m.kind.lanes} x i1> {m.text} to {llvm_type(result)}")
 
 
-mask_bits = define("mask_bits", "a mask as an unsigned integer, lane 0 in the lowest bit", "mask", sign_mask_bits,
-                   reference_mask_bits, lower_mask_bits, group="lanes")  # fmt: skip
-
-# ---------------------------------------------------------------- integer dot product
-
-
-def sign_dot(operands: Sequence[Operand]) -> Signature:
-    total, unsigned, signed = operands
-    if isinstance(total, Static) or total.scalar is not i32 or total.lanes < 4:
-        raise OperandError("the first operand of dot_u8_i8 is a vector of i32, such as i32x16")
-    lanes = total.lanes * 4
-    if unsigned is not vector(u8, lanes) or signed is not vector(i8, lanes):
-        raise OperandError(f"dot_u8_i8 with {total.name} takes u8x{lanes} and i8x{lanes}")
-    return Signature((total, vector(u8, lanes), vector(i8, lanes)), total)
-
-
-def reference_dot(result: Kind, total: Array, x: Array, y: Array) -> Array:
-    products = x.astype(np.int32) * y.astype(np.int32)
-    with np.errstate(all="ignore"):
-        return (total + products.reshape(-1, 4).sum(axis=1)).astype(np.int32)
-
-
-def lower_dot(b: Builder, result: Kind, total: Arg, x: Arg, y: Arg) -> str:
-    """Widening multiplies: the four products of a lane are exact in 32 bits on every machine."""
-    lanes, wide = result.lanes * 4, f"<{result.lanes * 4} x i32>"
-    left = b.value(f"zext <{lanes} x i8> {x.text} to {wide}")
-    right = b.value(f"sext <{lanes} x i8> {y.text} to {wide}")
-    products = Arg(vector(i32, lanes), b.value(f"mul {wide} {left}, {right}"))
-    kind, out = llvm_type(result), total.text
-    for step in range(4):
-        every = lower_shuffle(b, result, products, list(range(step, lanes, 4)), None)
-        out = b.value(f"add {kind} {out}, {every}")
-    return out
-
-
-def chunked(b: Builder, result: Kind, total: Arg, x: Arg, y: Arg, lanes: int, one: Callable[[str, str, str], str]) -> str:
-    """Apply an instruction of fixed width to each part of wider operands and join the parts again."""
-    if result.lanes <= lanes:
-        return one(total.text, x.text, y.text)
-    half = with_lanes(result, result.lanes // 2)
-    parts = []
-    for side in (0, 1):
-        t, p, q = (take_half(b, a, side) for a in (total, x, y))
-        parts.append(Arg(half, chunked(b, half, t, p, q, lanes, one)))
-    return lower_shuffle(b, result, parts[0], list(range(result.lanes)), parts[1])
-
-
-def take_half(b: Builder, x: Arg, side: int) -> Arg:
-    """The lower (0) or upper (1) half of the lanes."""
-    half = with_lanes(x.kind, x.kind.lanes // 2)
-    return Arg(half, take(b, x, side * half.lanes, half))
-
-
-def lower_dot_vnni(b: Builder, result: Kind, total: Arg, x: Arg, y: Arg) -> str:
-    """vpdpbusd, 512 bits at a time (256 or 128 for narrower operands)."""
-    lanes = min(result.lanes, 16)
-    kind = f"<{lanes} x i32>"
-    # LLVM takes the bytes as such from version 22 on, before that as lanes of i32.
-    given = f"<{lanes * 4} x i8>"
-    taken = given if load_llvm().llvm_version_info[0] >= 22 else kind
-
-    def one(t: str, p: str, q: str) -> str:
-        if taken is kind:
-            p, q = (b.value(f"bitcast {given} {v} to {kind}") for v in (p, q))
-        return b.intrinsic(f"llvm.x86.avx512.vpdpbusd.{lanes * 32}", kind, (kind, t), (taken, p), (taken, q))
-
-    return chunked(b, result, total, x, y, 16, one)
-
-
-def lower_dot_arm(b: Builder, result: Kind, total: Arg, x: Arg, y: Arg) -> str:
-    """usdot, 128 bits at a time."""
-
-    def one(t: str, p: str, q: str) -> str:
-        return b.intrinsic("llvm.aarch64.neon.usdot.v4i32.v16i8", "<4 x i32>", ("<4 x i32>", t), ("<16 x i8>", p), ("<16 x i8>", q))
-
-    return chunked(b, result, total, x, y, 4, one)
-
-
-def lower_dot_x86(b: Builder, result: Kind, total: Arg, x: Arg, y: Arg) -> str:
-    """vpmaddwd, 128 bits at a time."""
-    return chunked(b, result, total, x, y, 4, lambda t, p, q: multiply_pairs(b, 4, t, p, q))
-
-
-def lower_dot_avx2(b: Builder, result: Kind, total: Arg, x: Arg, y: Arg) -> str:
-    """vpmaddwd, 256 bits at a time (128 for narrower operands)."""
-    lanes = min(result.lanes, 8)
-    return chunked(b, result, total, x, y, 8, lambda t, p, q: multiply_pairs(b, lanes, t, p, q))
-
-
-def multiply_pairs(b: Builder, lanes: int, t: str, p: str, q: str) -> str:
-    """Even and odd bytes as 16-bit pairs through vpmaddwd: exact, where vpmaddubsw would saturate."""
-    kind, pairs = f"<{lanes} x i32>", f"<{lanes * 2} x i16>"
-    px, qx = (b.value(f"bitcast <{lanes * 4} x i8> {v} to {pairs}") for v in (p, q))
-    low, eight = constants("i16", [255] * lanes * 2), constants("i16", [8] * lanes * 2)
-    even_p, odd_p = b.value(f"and {pairs} {px}, {low}"), b.value(f"lshr {pairs} {px}, {eight}")
-    even_q = b.value(f"ashr {pairs} {b.value(f'shl {pairs} {qx}, {eight}')}, {eight}")
-    odd_q = b.value(f"ashr {pairs} {qx}, {eight}")
-    for left, right in ((even_p, even_q), (odd_p, odd_q)):
-        both = b.intrinsic(f"llvm.x86.{'avx2' if lanes == 8 else 'sse2'}.pmadd.wd", kind, (pairs, left), (pairs, right))
-        t = b.value(f"add {kind} {t}, {both}")
-    return t
-
-
-dot_u8_i8 = define("dot_u8_i8", "each i32 lane plus the exact sum of its four u8 x i8 products", "total x y", sign_dot,
-                   reference_dot, lower_dot, group="lanes",
-                   overrides={"vnni": lower_dot_vnni, "avx2": lower_dot_avx2, "x86": lower_dot_x86, "i8mm": lower_dot_arm})  # fmt: skip
+mask_bits = define(
+    "mask_bits",
+    "a mask as an unsigned integer, lane 0 in the lowest bit",
+    "mask",
+    sign_mask_bits,
+    reference_mask_bits,
+    lower_mask_bits,
+    group="lanes",
+)
 
 __all__ = [
-    "all_of", "any_of", "concat", "dot_u8_i8", "insert", "interleave_high", "interleave_low", "lane", "lane_numbers",
-    "mask_bits", "part", "reduce_add", "reduce_max", "reduce_min", "shuffle",
-]  # fmt: skip
+    "all_of",
+    "any_of",
+    "concat",
+    "insert",
+    "interleave_high",
+    "interleave_low",
+    "lane",
+    "lane_numbers",
+    "mask_bits",
+    "part",
+    "reduce_add",
+    "reduce_max",
+    "reduce_min",
+    "shuffle",
+]

@@ -12,19 +12,39 @@ from glassformer.simd.builder import Builder, constant, llvm_type
 from glassformer.simd.errors import OperandError
 from glassformer.simd.ops_arithmetic import overload
 from glassformer.simd.table import (
-    Arg, Kind, Operand, Signature, Static, define, literal_fits, need_integer, need_pointer, need_type, need_value,
-)  # fmt: skip
-from glassformer.simd.types import Array, PointerValue, bool1, byte_size, i64, numpy_dtype, open_lanes, pointer_to, vector
+    Arg,
+    Kind,
+    Operand,
+    Signature,
+    Static,
+    define,
+    literal_fits,
+    need_integer,
+    need_pointer,
+    need_type,
+    need_value,
+)
+from glassformer.simd.types import (
+    Array,
+    PointerValue,
+    bool1,
+    byte_size,
+    i64,
+    numpy_dtype,
+    open_lanes,
+    pointer_to,
+    vector,
+)
 
 
-class ReferenceFault(GlassformerError, IndexError):
+class ReferenceFault(GlassformerError, IndexError):  # noqa: N818  # as in page fault
     """Reference mode caught an access outside the memory that a pointer was made for."""
 
 
 def place(pointer: PointerValue, count: int, size: int) -> slice:
     """The bytes of `count` elements at a pointer, checked against its memory."""
     start, end = pointer.offset, pointer.offset + count * size
-    if start < 0 or end > len(pointer.memory):
+    if count and (start < 0 or end > len(pointer.memory)):  # no lanes touch no memory, wherever the pointer is
         raise ReferenceFault(f"bytes {start} to {end} of {len(pointer.memory)} accessed through {pointer.name}")
     return slice(start, end)
 
@@ -45,16 +65,30 @@ def lower_offset(b: Builder, result: Any, pointer: Arg, count: Arg) -> str:
     return b.value(f"getelementptr {llvm_type(result.element)}, ptr {pointer.text}, i64 {count.text}")
 
 
-offset = define("offset", "`p + i`: the pointer moved by i elements", "p i", sign_offset, reference_offset, lower_offset,
-                group="memory")  # fmt: skip
+offset = define(
+    "offset",
+    "`p + i`: the pointer moved by i elements",
+    "p i",
+    sign_offset,
+    reference_offset,
+    lower_offset,
+    group="memory",
+)
 
 
 def sign_cast(operands: Sequence[Operand]) -> Signature:
     return Signature((need_pointer(operands[0]), None), pointer_to(need_type(operands[1])))
 
 
-cast = define("cast", "the pointer seen as a pointer to elements of type T", "p T", sign_cast,
-              lambda result, p, T: result.at(p.memory, p.offset), lambda b, result, p, T: p.text, group="memory")  # fmt: skip
+cast = define(
+    "cast",
+    "the pointer seen as a pointer to elements of type T",
+    "p T",
+    sign_cast,
+    lambda result, p, T: result.at(p.memory, p.offset),
+    lambda b, result, p, T: p.text,
+    group="memory",
+)
 
 
 # ---------------------------------------------------------------- load and store
@@ -72,7 +106,9 @@ def sign_load(operands: Sequence[Operand]) -> Signature:
 
 def sign_count(count: Operand, kind: Kind) -> Kind | None:
     """The type of an optional `count=`; a literal that covers all lanes is as none."""
-    if isinstance(count, Static) and (count.value is None or (isinstance(count.value, int) and count.value >= kind.lanes)):
+    if isinstance(count, Static) and (
+        count.value is None or (isinstance(count.value, int) and count.value >= kind.lanes)
+    ):
         return None
     if kind.lanes == 1:
         raise OperandError("count is for vectors")
@@ -89,7 +125,7 @@ def reference_load(result: Kind, p: PointerValue, kind: Any, count: Any) -> Arra
     used, dtype = bounded(count, result.lanes), np.dtype(numpy_dtype(result))
     data = p.memory[place(p, used, dtype.itemsize)].view(dtype)
     if result.lanes == 1:
-        return data[0].copy()
+        return np.asarray(data[0])
     out = np.zeros(result.lanes, dtype)
     out[:used] = data
     return out
@@ -135,13 +171,25 @@ def masked_load(b: Builder, result: Kind, pointer: str, count: str) -> str:
     flags, zero = count_mask(b, count, result.lanes), constant(result, 0)
     text = llvm_type(result)
     return b.intrinsic(
-        f"llvm.masked.load.{overload(result)}.p0", text, ("ptr", pointer), ("i32", str(result.bits // 8)),
-        (f"<{result.lanes} x i1>", flags), (text, zero),
-    )  # fmt: skip
+        f"llvm.masked.load.{overload(result)}.p0",
+        text,
+        ("ptr", pointer),
+        ("i32", str(result.bits // 8)),
+        (f"<{result.lanes} x i1>", flags),
+        (text, zero),
+    )
 
 
-load = define("load", "the element at p, or lanes of type T from there; with `count`, later lanes are 0 and not read",
-              "p T count", sign_load, reference_load, lower_load, required=1, group="memory")  # fmt: skip
+load = define(
+    "load",
+    "the element at p, or lanes of type T from there; with `count`, later lanes are 0 and not read",
+    "p T count",
+    sign_load,
+    reference_load,
+    lower_load,
+    required=1,
+    group="memory",
+)
 
 
 def sign_store(operands: Sequence[Operand]) -> Signature:
@@ -184,13 +232,25 @@ def lower_store(b: Builder, result: Any, p: Arg, x: Arg, count: Any) -> str:
 def masked_store(b: Builder, pointer: str, x: Arg, count: str) -> None:
     flags, text = count_mask(b, count, x.kind.lanes), llvm_type(x.kind)
     b.intrinsic(
-        f"llvm.masked.store.{overload(x.kind)}.p0", "void", (text, x.text), ("ptr", pointer),
-        ("i32", str(x.kind.bits // 8)), (f"<{x.kind.lanes} x i1>", flags),
-    )  # fmt: skip
+        f"llvm.masked.store.{overload(x.kind)}.p0",
+        "void",
+        (text, x.text),
+        ("ptr", pointer),
+        ("i32", str(x.kind.bits // 8)),
+        (f"<{x.kind.lanes} x i1>", flags),
+    )
 
 
-store = define("store", "write x at p; with `count`, only its first lanes", "p x count", sign_store, reference_store,
-               lower_store, required=2, group="memory")  # fmt: skip
+store = define(
+    "store",
+    "write x at p; with `count`, only its first lanes",
+    "p x count",
+    sign_store,
+    reference_store,
+    lower_store,
+    required=2,
+    group="memory",
+)
 
 
 # ---------------------------------------------------------------- gather, prefetch
@@ -201,7 +261,11 @@ def sign_gather(operands: Sequence[Operand]) -> Signature:
     if pointer.element.lanes != 1 or index.bits not in (32, 64):
         raise OperandError("gather takes a pointer to scalars and 32- or 64-bit indices")
     flag = operands[2]
-    if (flag.value is not None) if isinstance(flag, Static) else (flag is not vector(bool1, index.lanes) or index.lanes == 1):
+    if (
+        (flag.value is not None)
+        if isinstance(flag, Static)
+        else (flag is not vector(bool1, index.lanes) or index.lanes == 1)
+    ):
         raise OperandError("the mask of gather must be a mask of as many lanes as the index")
     return Signature((pointer, index, None if isinstance(flag, Static) else flag), vector(pointer.element, index.lanes))
 
@@ -230,14 +294,25 @@ def lower_gather(b: Builder, result: Kind, p: Arg, index: Arg, flags: Any) -> st
     addresses = b.value(f"getelementptr {element}, ptr {p.text}, {llvm_type(vector(i64, lanes))} {wide}")
     on = flags.text if isinstance(flags, Arg) else constant(vector(bool1, lanes), True)
     return b.intrinsic(
-        f"llvm.masked.gather.{overload(result)}.v{lanes}p0", llvm_type(result),
-        (f"<{lanes} x ptr>", addresses), ("i32", str(result.bits // 8)), (f"<{lanes} x i1>", on),
+        f"llvm.masked.gather.{overload(result)}.v{lanes}p0",
+        llvm_type(result),
+        (f"<{lanes} x ptr>", addresses),
+        ("i32", str(result.bits // 8)),
+        (f"<{lanes} x i1>", on),
         (llvm_type(result), constant(result, 0)),
-    )  # fmt: skip
+    )
 
 
-gather = define("gather", "p[index] for each lane of an index; lanes whose mask is false are 0 and not read", "p index mask",
-                sign_gather, reference_gather, lower_gather, required=2, group="memory")  # fmt: skip
+gather = define(
+    "gather",
+    "p[index] for each lane of an index; lanes whose mask is false are 0 and not read",
+    "p index mask",
+    sign_gather,
+    reference_gather,
+    lower_gather,
+    required=2,
+    group="memory",
+)
 
 
 def sign_prefetch(operands: Sequence[Operand]) -> Signature:
@@ -249,8 +324,15 @@ def lower_prefetch(b: Builder, result: Any, p: Arg) -> str:
     return ""
 
 
-prefetch = define("prefetch", "ask for the cache line at p; never faults", "p", sign_prefetch, lambda r, p: None,
-                  lower_prefetch, group="memory")  # fmt: skip
+prefetch = define(
+    "prefetch",
+    "ask for the cache line at p; never faults",
+    "p",
+    sign_prefetch,
+    lambda r, p: None,
+    lower_prefetch,
+    group="memory",
+)
 
 
 def sign_broadcast_4(operands: Sequence[Operand]) -> Signature:
@@ -272,7 +354,14 @@ def lower_broadcast_4(b: Builder, result: Kind, p: Arg) -> str:
     return b.value(f"bitcast <16 x i32> {repeated} to {llvm_type(result)}")
 
 
-broadcast_4 = define("broadcast_4", "the four 8-bit values at p, repeated over 64 lanes", "p", sign_broadcast_4,
-                     reference_broadcast_4, lower_broadcast_4, group="memory")  # fmt: skip
+broadcast_4 = define(
+    "broadcast_4",
+    "the four 8-bit values at p, repeated over 64 lanes",
+    "p",
+    sign_broadcast_4,
+    reference_broadcast_4,
+    lower_broadcast_4,
+    group="memory",
+)
 
 __all__ = ["ReferenceFault", "broadcast_4", "cast", "gather", "load", "offset", "prefetch", "store"]

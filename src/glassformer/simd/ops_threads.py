@@ -10,7 +10,17 @@ import numpy as np
 from glassformer.simd.builder import Builder, llvm_type
 from glassformer.simd.errors import OperandError
 from glassformer.simd.ops_memory import place
-from glassformer.simd.table import Arg, Kind, Operand, Signature, Static, define, literal_fits, need_integer, need_pointer
+from glassformer.simd.table import (
+    Arg,
+    Kind,
+    Operand,
+    Signature,
+    Static,
+    define,
+    literal_fits,
+    need_integer,
+    need_pointer,
+)
 from glassformer.simd.types import Array, PointerValue, Value, byte_size, i64, numpy_dtype
 
 
@@ -45,7 +55,7 @@ def element_view(p: PointerValue) -> Array:
 
 
 def reference_atomic_load(result: Kind, p: PointerValue) -> Array:
-    return element_view(p)[0].copy()
+    return np.array(element_view(p)[0])
 
 
 def reference_atomic_store(result: Any, p: PointerValue, x: Any) -> None:
@@ -54,7 +64,7 @@ def reference_atomic_store(result: Any, p: PointerValue, x: Any) -> None:
 
 def reference_atomic_add(result: Kind, p: PointerValue, x: Any) -> Array:
     view = element_view(p)
-    before = view[0].copy()
+    before = np.array(view[0])
     with np.errstate(all="ignore"):
         view[0] = before + x
     return before
@@ -62,7 +72,7 @@ def reference_atomic_add(result: Kind, p: PointerValue, x: Any) -> Array:
 
 def reference_compare_exchange(result: Kind, p: PointerValue, expected: Any, x: Any) -> Array:
     view = element_view(p)
-    before = view[0].copy()
+    before = np.array(view[0])
     if before == expected:
         view[0] = x
     return before
@@ -91,14 +101,42 @@ def sign_atomic_store(operands: Sequence[Operand]) -> Signature:
     return Signature(sign_atomic(operands).operands, None)
 
 
-atomic_load = define("atomic_load", "the integer at p, read at once", "p", sign_atomic, reference_atomic_load,
-                     lower_atomic_load, group="threads")  # fmt: skip
-atomic_store = define("atomic_store", "write the integer at p at once", "p x", sign_atomic_store, reference_atomic_store,
-                      lower_atomic_store, group="threads")  # fmt: skip
-atomic_add = define("atomic_add", "add x to the integer at p; the value before", "p x", sign_atomic, reference_atomic_add,
-                    lower_atomic_add, group="threads")  # fmt: skip
-compare_exchange = define("compare_exchange", "write x at p if p holds `expected`; the value before", "p expected x", sign_atomic,
-                          reference_compare_exchange, lower_compare_exchange, group="threads")  # fmt: skip
+atomic_load = define(
+    "atomic_load",
+    "the integer at p, read at once",
+    "p",
+    sign_atomic,
+    reference_atomic_load,
+    lower_atomic_load,
+    group="threads",
+)
+atomic_store = define(
+    "atomic_store",
+    "write the integer at p at once",
+    "p x",
+    sign_atomic_store,
+    reference_atomic_store,
+    lower_atomic_store,
+    group="threads",
+)
+atomic_add = define(
+    "atomic_add",
+    "add x to the integer at p; the value before",
+    "p x",
+    sign_atomic,
+    reference_atomic_add,
+    lower_atomic_add,
+    group="threads",
+)
+compare_exchange = define(
+    "compare_exchange",
+    "write x at p if p holds `expected`; the value before",
+    "p expected x",
+    sign_atomic,
+    reference_compare_exchange,
+    lower_compare_exchange,
+    group="threads",
+)
 
 
 def lower_pause(b: Builder, result: Any) -> str:
@@ -115,9 +153,16 @@ def lower_pause_arm(b: Builder, result: Any) -> str:
     return ""
 
 
-pause = define("pause", "tell the processor that this is a waiting loop", "", lambda operands: Signature((), None),
-               lambda result: None, lower_pause, group="threads",
-               overrides={"x86": lower_pause_x86, "arm64": lower_pause_arm})  # fmt: skip
+pause = define(
+    "pause",
+    "tell the processor that this is a waiting loop",
+    "",
+    lambda operands: Signature((), None),
+    lambda result: None,
+    lower_pause,
+    group="threads",
+    overrides={"x86": lower_pause_x86, "arm64": lower_pause_arm},
+)
 
 
 def sign_call_entry(operands: Sequence[Operand]) -> Signature:
@@ -134,8 +179,14 @@ def lower_call_entry(b: Builder, result: Kind, address: Arg, arguments: Arg, beg
     return b.value(f"call i64 {function}(ptr {block}, i64 {begin.text}, i64 {end.text})")
 
 
-call_entry = define("call_entry", "run a compiled kernel: addresses (i64) of its entry and of its block of arguments, and a range of tasks",
-                    "address arguments begin end", sign_call_entry, reference_call_entry, lower_call_entry,
-                    group="threads")  # fmt: skip
+call_entry = define(
+    "call_entry",
+    "run a compiled kernel: addresses (i64) of its entry and of its block of arguments, and a range of tasks",
+    "address arguments begin end",
+    sign_call_entry,
+    reference_call_entry,
+    lower_call_entry,
+    group="threads",
+)
 
 __all__ = ["atomic_add", "atomic_load", "atomic_store", "call_entry", "compare_exchange", "pause"]

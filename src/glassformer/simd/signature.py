@@ -1,4 +1,4 @@
-"""What can be said of a kernel without parsing it: its parameters as Python passes them, and what its machine code depends on."""
+"""What can be said of a kernel without parsing it: how Python passes its parameters, what its code depends on."""
 
 from __future__ import annotations
 
@@ -15,8 +15,18 @@ from glassformer.simd.types import PointerValue, Value, i64, is_type, vector
 ENTRY = "glassformer_entry"  # the symbol of a kernel's exported function
 
 # How `struct` writes a parameter into its 8-byte slot of the block of arguments.
-SLOT_FORMATS = {"i8": "b7x", "u8": "B7x", "i16": "h6x", "u16": "H6x", "i32": "i4x", "u32": "I4x", "i64": "q", "u64": "Q",
-                "f32": "f4x", "f64": "d"}  # fmt: skip
+SLOT_FORMATS = {
+    "i8": "b7x",
+    "u8": "B7x",
+    "i16": "h6x",
+    "u16": "H6x",
+    "i32": "i4x",
+    "u32": "I4x",
+    "i64": "q",
+    "u64": "Q",
+    "f32": "f4x",
+    "f64": "d",
+}
 
 
 class HasCode(Protocol):
@@ -36,14 +46,16 @@ def check_entry(name: str, parameters: Mapping[str, Kind], result: Kind | None) 
 
 
 def entry_problem(parameters: Mapping[str, Kind], result: Kind | None) -> str:
-    """What keeps Python from calling a kernel: it takes pointers and numbers, `begin` and `end` last, returns i64 or nothing."""
+    """What keeps Python from calling a kernel, which takes pointers and numbers and returns i64 or nothing."""
     for name, kind in parameters.items():
         if kind.lanes != 1 or kind.kind not in "iufp":
             return f"{name} is {kind.name}, so only kernels call it; from Python come pointers, integers, f32 and f64"
     if result not in (None, i64):
-        return f"it returns {result.name}, so only kernels call it; to Python go i64 or nothing"  # type: ignore[union-attr]
+        return f"it returns {result.name}, so only kernels call it; to Python go i64 or nothing"
     names = list(parameters)
-    if ({"begin", "end"} & parameters.keys()) and (names[-2:] != ["begin", "end"] or {parameters[n] for n in names[-2:]} != {i64}):
+    if ({"begin", "end"} & parameters.keys()) and (
+        names[-2:] != ["begin", "end"] or {parameters[n] for n in names[-2:]} != {i64}
+    ):
         return "`begin: i64, end: i64` are the range of tasks and stand last"
     return ""
 

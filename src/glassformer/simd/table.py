@@ -17,7 +17,7 @@ from glassformer.simd.errors import OperandError
 from glassformer.simd.types import OPERATORS, Array, PointerValue, Value, is_type, numpy_dtype, vector
 
 if TYPE_CHECKING:
-    from glassformer.simd.builder import Builder
+    pass
 
 Kind = type[Value]
 
@@ -99,12 +99,22 @@ class Operation:
 
 def define(
     name: str, summary: str, parameters: str, sign: Callable[[Sequence[Operand]], Signature],
-    reference: Callable[..., Any], lower: Lowering, *, required: int = -1, group: str = "", told_source: bool = False, overrides: Mapping[str, Lowering] | None = None,
+    reference: Callable[..., Any], lower: Lowering, *, required: int = -1, group: str = "", told_source: bool = False,
+    overrides: Mapping[str, Lowering] | None = None,
 ) -> Operation:  # fmt: skip
     """Enter an operation into the table; `overrides` are lowerings by the feature that they need, best first."""
     names = tuple(parameters.split())
     entry = Operation(
-        name, summary, names, len(names) if required < 0 else required, sign, reference, lower, dict(overrides or {}), group, told_source
+        name,
+        summary,
+        names,
+        len(names) if required < 0 else required,
+        sign,
+        reference,
+        lower,
+        dict(overrides or {}),
+        group,
+        told_source,
     )
     TABLE[name] = entry
     OPERATORS[name] = entry
@@ -150,7 +160,7 @@ def default_kind(value: Any) -> Kind:
 
 
 def unify(operands: Sequence[Operand], kinds: str) -> Kind:
-    """The one type that operands share: same scalar type, one number of lanes (scalars are repeated), literals adapt."""
+    """The type that operands share: one scalar type, one number of lanes (scalars are repeated); literals adapt."""
     typed = [o for o in operands if not isinstance(o, Static)]
     if not typed:
         typed = [default_kind(o.value) for o in operands if isinstance(o, Static)]
@@ -158,7 +168,9 @@ def unify(operands: Sequence[Operand], kinds: str) -> Kind:
     first = max(typed, key=lambda k: k.lanes)
     for kind in typed:
         if kind.scalar is not first.scalar:
-            raise OperandError(f"types differ: {' and '.join(k.name for k in typed)}; convert one, as in {first.name}(x)")
+            raise OperandError(
+                f"types differ: {' and '.join(k.name for k in typed)}; convert one, as in {first.name}(x)"
+            )
         if kind.lanes not in (1, first.lanes):
             raise OperandError(f"numbers of lanes differ: {' and '.join(k.name for k in typed)}")
     if first.kind not in kinds:

@@ -40,7 +40,12 @@ class Target:
         except RuntimeError as error:
             raise TargetError(f"this LLVM has no back end for {self.triple}: {error}") from None
         return target.create_target_machine(
-            cpu=self.cpu, features=self.llvm_features, opt=2, reloc="pic", codemodel="jitdefault" if jit else "default", jit=jit
+            cpu=self.cpu,
+            features=self.llvm_features,
+            opt=2,
+            reloc="pic",
+            codemodel="jitdefault" if jit else "default",
+            jit=jit,
         )
 
 
@@ -62,8 +67,8 @@ TARGETS: dict[str, Target] = {
         Target("baseline", _X86, "x86-64-v2", "", _SSE, 128),
         Target("avx2", _X86, "x86-64-v3", "", _AVX2, 256, _V3),
         Target("avx512", _X86, "x86-64-v4", "-prefer-256-bit", _AVX512, 512, _V4),
-        Target("avx512-vnni", _X86, "x86-64-v4", "-prefer-256-bit,+avx512vnni,+avx512bf16", _AVX512 | {"vnni", "bf16"}, 512,
-               (*_V4, "avx512vnni", "avx512bf16")),
+        Target("avx512-vnni", _X86, "x86-64-v4", "-prefer-256-bit,+avx512vnni,+avx512bf16",
+               _AVX512 | {"vnni", "bf16"}, 512, (*_V4, "avx512vnni", "avx512bf16")),
         Target("arm64", _ARM, "generic", "+neon,+fp-armv8", frozenset({"arm64", "fma", "f16c"}), 128),
         Target("arm64-dotprod", _ARM, "generic", "+neon,+fp-armv8,+dotprod,+i8mm",
                frozenset({"arm64", "fma", "f16c", "i8mm"}), 128),

@@ -21,7 +21,9 @@ Array = npt.NDArray[Any]
 # Filled by the operation table; the operators of reference values are entries of it.
 OPERATORS: dict[str, Callable[..., Any]] = {}
 
-state = threading.local()  # of reference mode: `depth` (whether a kernel's body runs) and `lanes` (what "N lanes" means)
+state = (
+    threading.local()
+)  # of reference mode: `depth` (whether a kernel's body runs) and `lanes` (what "N lanes" means)
 
 
 def open_lanes() -> int:
@@ -190,20 +192,21 @@ class Value:
 
 _TYPES: dict[tuple[str, int, int], type[Value]] = {}
 
+
 # fmt: off
-class bool1(Value, kind="b", bits=1): ...  # noqa: E701, N801
-class i8(Value, kind="i", bits=8): ...  # noqa: E701, N801
-class i16(Value, kind="i", bits=16): ...  # noqa: E701, N801
-class i32(Value, kind="i", bits=32): ...  # noqa: E701, N801
-class i64(Value, kind="i", bits=64): ...  # noqa: E701, N801
-class u8(Value, kind="u", bits=8): ...  # noqa: E701, N801
-class u16(Value, kind="u", bits=16): ...  # noqa: E701, N801
-class u32(Value, kind="u", bits=32): ...  # noqa: E701, N801
-class u64(Value, kind="u", bits=64): ...  # noqa: E701, N801
-class f16(Value, kind="h", bits=16): ...  # noqa: E701, N801  # storage: convert to f32 to compute
-class bf16(Value, kind="s", bits=16): ...  # noqa: E701, N801  # storage: convert to f32 to compute
-class f32(Value, kind="f", bits=32): ...  # noqa: E701, N801
-class f64(Value, kind="f", bits=64): ...  # noqa: E701, N801
+class bool1(Value, kind="b", bits=1): ...  # noqa: N801
+class i8(Value, kind="i", bits=8): ...  # noqa: N801
+class i16(Value, kind="i", bits=16): ...  # noqa: N801
+class i32(Value, kind="i", bits=32): ...  # noqa: N801
+class i64(Value, kind="i", bits=64): ...  # noqa: N801
+class u8(Value, kind="u", bits=8): ...  # noqa: N801
+class u16(Value, kind="u", bits=16): ...  # noqa: N801
+class u32(Value, kind="u", bits=32): ...  # noqa: N801
+class u64(Value, kind="u", bits=64): ...  # noqa: N801
+class f16(Value, kind="h", bits=16): ...  # noqa: N801  # storage: convert to f32 to compute
+class bf16(Value, kind="s", bits=16): ...  # noqa: N801  # storage: convert to f32 to compute
+class f32(Value, kind="f", bits=32): ...  # noqa: N801
+class f64(Value, kind="f", bits=64): ...  # noqa: N801
 # fmt: on
 
 SCALARS: tuple[type[Value], ...] = (i8, i16, i32, i64, u8, u16, u32, u64, f16, bf16, f32, f64)
@@ -219,7 +222,9 @@ _DTYPES: dict[str, Any] = {
 def vector(scalar: type[Value], lanes: int) -> Any:
     """The type of `lanes` values of a scalar type; one lane is the scalar itself, 0 lanes stand for "any number"."""
     if lanes not in LANES or not is_type(scalar) or (scalar.kind, scalar.bits, 1) not in _TYPES:
-        raise OperandError(f"there is no vector of {lanes!r} lanes of {getattr(scalar, 'name', scalar)!s}: lanes are {LANES[2:]}")
+        raise OperandError(
+            f"there is no vector of {lanes!r} lanes of {getattr(scalar, 'name', scalar)!s}: lanes are {LANES[2:]}"
+        )
     key = (scalar.kind, scalar.bits, lanes)
     if key not in _TYPES:
         suffix = "N" if lanes == 0 else str(lanes)
@@ -292,7 +297,9 @@ _POINTERS: dict[type[Value], Any] = {}
 def pointer_to(element: type[Value]) -> Any:
     """The type of pointers to an element type."""
     if not is_type(element) or element.kind in "bp" or element.lanes == 0:
-        raise OperandError(f"there is no pointer to {getattr(element, 'name', element)}; memory holds numbers and vectors of them")
+        raise OperandError(
+            f"there is no pointer to {getattr(element, 'name', element)}; memory holds numbers and vectors of them"
+        )
     if element not in _POINTERS:
         made: Any = type(f"Pointer[{element.name}]", (PointerValue,), {"element": element})
         made.name, made.scalar, made.lanes = f"Pointer[{element.name}]", made, 1
@@ -313,7 +320,25 @@ else:
         def __class_getitem__(cls, element: type[Value]) -> Any:
             return pointer_to(element)
 
+
 __all__ = [
-    "Pointer", "bf16", "bool1", "byte_size", "f16", "f32", "f64", "i8", "i16", "i32", "i64", "is_type", "mask", "pointer_to",
-    "u8", "u16", "u32", "u64", "vector",
-]  # fmt: skip
+    "Pointer",
+    "bf16",
+    "bool1",
+    "byte_size",
+    "f16",
+    "f32",
+    "f64",
+    "i8",
+    "i16",
+    "i32",
+    "i64",
+    "is_type",
+    "mask",
+    "pointer_to",
+    "u8",
+    "u16",
+    "u32",
+    "u64",
+    "vector",
+]
