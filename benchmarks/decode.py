@@ -1,9 +1,10 @@
-"""Prompt and decoding speed of a GPT-2 with random weights, beside torch (through transformers), taking turns in one run.
+"""Prompt and decoding speed of a GPT-2 with random weights, beside torch (through transformers), taking turns in one
+run.
 
     python benchmarks/decode.py [--config FOLDER] [--prompt 128] [--new 64] [--rounds 5] [--threads 2] [--json]
 
-The same weights, drawn from a seed and written to a temporary safetensors file, go to each engine that is installed. The
-logits are compared first. Each figure is the best of the rounds; the ratio is the median of the rounds' ratios.
+The same weights, drawn from a seed and written to a temporary safetensors file, go to each engine that is installed.
+The logits are compared first. Each figure is the best of the rounds; the ratio is the median of the rounds' ratios.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from report import show, surroundings
 
 from glassformer.formats.safetensors import save_safetensors
 from glassformer.models.config import GPT2Config, expected_tensors, read_config
 from glassformer.models.load import load_network
+from report import show, surroundings
 
 Ids = npt.NDArray[np.int32]
 
@@ -80,7 +81,9 @@ def torch_engine(folder: Path, threads: int | None) -> Engine | None:
 
     def run(ids: Any, past: Any) -> tuple[Any, npt.NDArray[np.float32]]:
         with torch.inference_mode():
-            out = model(torch.as_tensor(ids, dtype=torch.int64)[None], past_key_values=past, use_cache=True, logits_to_keep=1)
+            out = model(
+                torch.as_tensor(ids, dtype=torch.int64)[None], past_key_values=past, use_cache=True, logits_to_keep=1
+            )
         return out.past_key_values, out.logits[0, -1].numpy()
 
     return Engine("torch", lambda ids: run(ids, None), lambda past, token: run(np.array([token]), past)[1])
@@ -126,14 +129,19 @@ def main() -> None:
     parser.add_argument("--new", type=int, default=64, help="tokens to decode")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int)
-    parser.add_argument("--dtype", default="auto", help="how Glassformer holds its weights: auto (F32 here), bf16, f16, q8")
+    parser.add_argument(
+        "--dtype", default="auto", help="how Glassformer holds its weights: auto (F32 here), bf16, f16, q8"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
     options = parser.parse_args()
     config = read_config(options.config) if options.config else GPT2Config()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_model(folder, config)
-        found = [own_engine(folder, options.threads, options.prompt + options.new + 1, options.dtype), torch_engine(folder, options.threads)]
+        found = [
+            own_engine(folder, options.threads, options.prompt + options.new + 1, options.dtype),
+            torch_engine(folder, options.threads),
+        ]
         engines = [engine for engine in found if engine]
         ids = np.random.default_rng(1).integers(0, config.vocab_size, options.prompt).astype(np.int32)
         rows = compare(engines, ids, options.new, options.rounds, exact=options.dtype == "auto")

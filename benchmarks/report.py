@@ -45,7 +45,9 @@ def show(rows: Sequence[Row], facts: Mapping[str, str], *, as_json: bool) -> Non
     heads = list(rows[0]) if rows else []
     widths = [max(len(c) for c in column) for column in zip(heads, *cells, strict=True)]
     for line in [heads, *cells]:
-        print("  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))))
+        print(
+            "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True)))
+        )
     print(", ".join(f"{name} {value}" for name, value in facts.items()))
 
 

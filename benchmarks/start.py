@@ -1,8 +1,10 @@
-"""How long it takes to begin: importing, compiling all kernels that generation needs, loading them from the cache, first word.
+"""How long it takes to begin: importing, compiling all kernels that generation needs, loading them from the cache,
+first word.
 
     python benchmarks/start.py [--rounds 5] [--json]
 
-Each figure is the best of some fresh processes. "cold" has an empty kernel cache, "warm" the one that the cold run filled.
+Each figure is the best of some fresh processes. "cold" has an empty kernel cache, "warm" the one that the cold run
+filled.
 """
 
 from __future__ import annotations

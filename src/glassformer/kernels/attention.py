@@ -1,13 +1,28 @@
 """Causal attention over a cache of keys and values, with the softmax computed on the way (Milakov & Gimelshein, 2018).
 
-Keys lie in blocks of 16 positions, [heads][blocks][head_dim][16], so that a vector holds the scores of 16 positions; values
-as [heads][capacity][padded head_dim]. The blocks stand at fixed positions and are taken in one order, so that neither chunks
-of the prompt nor the cache change a bit.
+Keys lie in blocks of 16 positions, [heads][blocks][head_dim][16], so that a vector holds the scores of 16 positions;
+values as [heads][capacity][padded head_dim]. The blocks stand at fixed positions and are taken in one order, so that
+neither chunks of the prompt nor the cache change a bit.
 """
 
 from glassformer.simd import (
-    Pointer, exp, f32, f32x16, fma, i32, i32x16, i64, kernel, lane_numbers, load, maximum, reduce_add, reduce_max, select,
-    static_range, store,
+    Pointer,
+    exp,
+    f32,
+    f32x16,
+    fma,
+    i32,
+    i32x16,
+    i64,
+    kernel,
+    lane_numbers,
+    load,
+    maximum,
+    reduce_add,
+    reduce_max,
+    select,
+    static_range,
+    store,
 )  # fmt: skip
 
 KEYS = 64  # positions taken at a time
@@ -16,10 +31,11 @@ LOWEST = -float("inf")
 
 @kernel
 def append(
-    k: Pointer[f32], v: Pointer[f32], keys: Pointer[f32], values: Pointer[f32], row_stride: i64, tokens: i64, length: Pointer[i64], capacity: i64,
-    head_dim: i64, padded: i64, begin: i64, end: i64,
+    k: Pointer[f32], v: Pointer[f32], keys: Pointer[f32], values: Pointer[f32], row_stride: i64, tokens: i64,
+    length: Pointer[i64], capacity: i64, head_dim: i64, padded: i64, begin: i64, end: i64,
 ) -> None:  # fmt: skip
-    """Write new keys and values behind the `length[0]` positions that the cache holds;  k, v: [tokens, heads, head_dim].
+    """Write new keys and values behind the `length[0]` positions that the cache holds;  k, v: [tokens, heads,
+    head_dim].
 
     A task is a head.
     """
@@ -37,14 +53,16 @@ def append(
 
 @kernel
 def attention(
-    q: Pointer[f32], keys: Pointer[f32], values: Pointer[f32], out: Pointer[f32], scratch: Pointer[f32], row_stride: i64,
-    out_stride: i64, tokens: i64, length: Pointer[i64], capacity: i64, head_dim: i64, scale: f32, begin: i64, end: i64,
+    q: Pointer[f32], keys: Pointer[f32], values: Pointer[f32], out: Pointer[f32], scratch: Pointer[f32],
+    row_stride: i64, out_stride: i64, tokens: i64, length: Pointer[i64], capacity: i64, head_dim: i64, scale: f32,
+    begin: i64, end: i64,
     *, VECTORS: int, QUERIES: int,
 ) -> None:  # fmt: skip
-    """out[t, h] = softmax(scale q[t, h] . keys[h, : length[0] + t + 1]) @ values[h];  q, out: [tokens, heads, head_dim].
+    """out[t, h] = softmax(scale q[t, h] . keys[h, : length[0] + t + 1]) @ values[h];  q, out: [tokens, heads,
+    head_dim].
 
-    VECTORS: of 16 lanes, that a padded head has. A task is QUERIES rows of one head; scratch holds KEYS * QUERIES numbers
-    for each.
+    VECTORS: of 16 lanes, that a padded head has. A task is QUERIES rows of one head; scratch holds KEYS * QUERIES
+    numbers for each.
     """
     past = length[0]
     tiles = (tokens + QUERIES - 1) // QUERIES

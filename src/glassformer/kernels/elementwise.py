@@ -21,7 +21,10 @@ def binary(
     x: Pointer[f32], y: Pointer[f32], out: Pointer[f32], x_offsets: Pointer[i64], y_offsets: Pointer[i64], width: i64,
     begin: i64, end: i64, *, F: Operation, X_STEP: int, Y_STEP: int,
 ) -> None:  # fmt: skip
-    """out[r, i] = F(x[x_offsets[r] + i * X_STEP], y[...]);  out: [rows, width]; steps are 1, or 0 to repeat; a task is a row."""
+    """out[r, i] = F(x[x_offsets[r] + i * X_STEP], y[...]);  out: [rows, width]; steps are 1, or 0 to repeat.
+
+    A task is a row.
+    """
     for row in range(begin, end):
         left = x + x_offsets[row]
         right = y + y_offsets[row]

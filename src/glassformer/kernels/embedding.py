@@ -1,17 +1,40 @@
 """Rows of a table by index: token and position embeddings."""
 
-from glassformer.simd import Pointer, cast, f32x16, f32, gather, i32, i64, i64x16, kernel, lane_numbers, load, store, u8, vector
+from glassformer.simd import (
+    Pointer,
+    cast,
+    f32,
+    f32x16,
+    gather,
+    i32,
+    i64,
+    i64x16,
+    kernel,
+    lane_numbers,
+    load,
+    store,
+    u8,
+    vector,
+)
 from glassformer.simd.types import Value
 
 
 @kernel
 def embedding(
-    table: Pointer[u8], ids: Pointer[i32], out: Pointer[f32], width: i64, begin: i64, end: i64, *, W: type[Value], BLOCK: int
+    table: Pointer[u8],
+    ids: Pointer[i32],
+    out: Pointer[f32],
+    width: i64,
+    begin: i64,
+    end: i64,
+    *,
+    W: type[Value],
+    BLOCK: int,
 ) -> None:
     """out[i] = table[ids[i]];  out: [count, width]; a task is a row.
 
-    BLOCK 1: the table is [rows][width]. Otherwise it is a packed matrix [row blocks][width][BLOCK], so that GPT-2's tied
-    table is held once for its two uses.
+    BLOCK 1: the table is [rows][width]. Otherwise it is a packed matrix [row blocks][width][BLOCK], so that GPT-2's
+    tied table is held once for its two uses.
     """
     values = cast(table, W)
     for i in range(begin, end):

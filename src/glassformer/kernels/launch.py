@@ -1,11 +1,21 @@
 """How threads share a compiled kernel: tasks are claimed from a counter, and the leader waits until all are done.
 
-The counter and the launch's generation are one word, so that a claim succeeds only while its launch is the current one. A
-worker that the system lets wait takes nothing and holds nobody up, which a barrier of all threads would. Who runs a task
-never shows in its result: each output element belongs to one task and has one order of computation.
+The counter and the launch's generation are one word, so that a claim succeeds only while its launch is the current
+one. A worker that the system lets wait takes nothing and holds nobody up, which a barrier of all threads would. Who
+runs a task never shows in its result: each output element belongs to one task and has one order of computation.
 """
 
-from glassformer.simd import Pointer, atomic_add, atomic_load, atomic_store, call_entry, compare_exchange, i64, kernel, pause
+from glassformer.simd import (
+    Pointer,
+    atomic_add,
+    atomic_load,
+    atomic_store,
+    call_entry,
+    compare_exchange,
+    i64,
+    kernel,
+    pause,
+)
 
 # Places in the control block, an array of i64; what threads write often has a cache line (8 numbers) of its own.
 WORD = 0  # generation * 2^32 + next task
@@ -27,7 +37,8 @@ def control_size(threads: int) -> int:
 def share(control: Pointer[i64], generation: i64) -> None:
     """Claim and run tasks of a launch until none is left or it is over.
 
-    ENTRY and ARGUMENTS are read behind a successful claim alone: the leader does not touch them before that claim is done.
+    ENTRY and ARGUMENTS are read behind a successful claim alone: the leader does not touch them before that claim is
+    done.
     """
     while True:
         word = atomic_load(control + WORD)
@@ -74,8 +85,8 @@ def replay(control: Pointer[i64], records: Pointer[i64], count: i64) -> None:
 def work(control: Pointer[i64], thread: i64, spins: i64) -> i64:
     """A worker: take part in launches; return 0 to be parked after so many turns without one, 1 to end.
 
-    A worker says that it parks, then looks once more. One that parks just as a launch comes is missed until the next list
-    of launches wakes it, which costs time and nothing else.
+    A worker says that it parks, then looks once more. One that parks just as a launch comes is missed until the next
+    list of launches wakes it, which costs time and nothing else.
     """
     parked = control + PARKED + 8 * thread
     atomic_store(parked, 0)

@@ -1,4 +1,5 @@
-"""Matrix products in f32: register tiles of output vectors x tokens, each element one chain of fused multiply-adds over k.
+"""Matrix products in f32: register tiles of output vectors x tokens, each element one chain of fused multiply-adds
+over k.
 
 The order of that chain does not depend on the tile, so neither the number of rows nor of threads changes a bit.
 """
@@ -11,10 +12,13 @@ BLOCK = 64  # outputs whose weights lie together in a packed matrix: [blocks][in
 
 @kernel
 def tile(
-    x: Pointer[f32], x_stride: i64, weight: Pointer[u8], column: i64, k_stride: i64, bias: Pointer[f32], out: Pointer[f32],
-    out_stride: i64, inputs: i64, width: i64, *, W: type[Value], VECTORS: int, TOKENS: int, BIAS: bool, PACKED: bool,
+    x: Pointer[f32], x_stride: i64, weight: Pointer[u8], column: i64, k_stride: i64, bias: Pointer[f32],
+    out: Pointer[f32], out_stride: i64, inputs: i64, width: i64, *, W: type[Value], VECTORS: int, TOKENS: int,
+    BIAS: bool, PACKED: bool,
 ) -> None:  # fmt: skip
-    """out[t, :width] = x[t] @ weight[:, column :][:, :width] (+ bias) for TOKENS rows and at most 16 * VECTORS columns."""
+    """out[t, :width] = x[t] @ weight[:, column :][:, :width] (+ bias) for TOKENS rows and at most 16 * VECTORS
+    columns.
+    """
     columns = cast(weight, W) + column
     total = [[f32x16(0.0) for t in static_range(TOKENS)] for v in static_range(VECTORS)]
     for k in range(inputs):
@@ -34,11 +38,13 @@ def tile(
 
 @kernel
 def matmul(
-    x: Pointer[f32], weight: Pointer[u8], bias: Pointer[f32], out: Pointer[f32], x_offsets: Pointer[i64], weight_offsets: Pointer[i64],
-    rows: i64, inputs: i64, outputs: i64, x_stride: i64, k_stride: i64, block_stride: i64, begin: i64, end: i64,
+    x: Pointer[f32], weight: Pointer[u8], bias: Pointer[f32], out: Pointer[f32], x_offsets: Pointer[i64],
+    weight_offsets: Pointer[i64], rows: i64, inputs: i64, outputs: i64, x_stride: i64, k_stride: i64,
+    block_stride: i64, begin: i64, end: i64,
     *, W: type[Value], VECTORS: int, TOKENS: int, BIAS: bool, PACKED: bool,
 ) -> None:  # fmt: skip
-    """out[b] = x[b] @ weight[b] (+ bias);  x[b]: [rows, inputs], weight[b]: [inputs, outputs] of type W, out: [batch, rows, outputs].
+    """out[b] = x[b] @ weight[b] (+ bias);  x[b]: [rows, inputs], weight[b]: [inputs, outputs] of type W, out: [batch,
+    rows, outputs].
 
     Offsets (in elements) say where each item of the batch begins. A task is a block of columns of one item; its weights
     stay in the cache while all rows pass.

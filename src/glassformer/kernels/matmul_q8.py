@@ -6,14 +6,32 @@ Every output is one chain over the groups: total = fma(dot of the group, weight 
 from glassformer.kernels.matmul import BLOCK
 from glassformer.kernels.quantize import GROUP
 from glassformer.simd import (
-    Pointer, broadcast_4, dot_u8_i8, f16, f16x16, f32, f32x16, fma, i8, i32, i32x16, i64, kernel, load, static_range, store, u8, u8x64,
+    Pointer,
+    broadcast_4,
+    dot_u8_i8,
+    f16,
+    f16x16,
+    f32,
+    f32x16,
+    fma,
+    i8,
+    i32,
+    i32x16,
+    i64,
+    kernel,
+    load,
+    static_range,
+    store,
+    u8,
+    u8x64,
 )  # fmt: skip
 
 
 @kernel
 def tile_q8(
-    codes: Pointer[i8], scales: Pointer[f32], sums: Pointer[i32], weight: Pointer[u8], weight_scales: Pointer[f16], bias: Pointer[f32],
-    out: Pointer[f32], out_stride: i64, inputs: i64, width: i64, *, VECTORS: int, TOKENS: int, BIAS: bool,
+    codes: Pointer[i8], scales: Pointer[f32], sums: Pointer[i32], weight: Pointer[u8], weight_scales: Pointer[f16],
+    bias: Pointer[f32], out: Pointer[f32], out_stride: i64, inputs: i64, width: i64, *, VECTORS: int, TOKENS: int,
+    BIAS: bool,
 ) -> None:  # fmt: skip
     """out[t, :width] for TOKENS rows and 16 * VECTORS columns; pointers stand at the first row and column."""
     groups = inputs // GROUP
@@ -39,10 +57,12 @@ def tile_q8(
 
 @kernel
 def matmul_q8(
-    codes: Pointer[i8], scales: Pointer[f32], sums: Pointer[i32], weight: Pointer[u8], weight_scales: Pointer[f16], bias: Pointer[f32],
-    out: Pointer[f32], rows: i64, inputs: i64, outputs: i64, begin: i64, end: i64, *, VECTORS: int, TOKENS: int, BIAS: bool,
+    codes: Pointer[i8], scales: Pointer[f32], sums: Pointer[i32], weight: Pointer[u8], weight_scales: Pointer[f16],
+    bias: Pointer[f32], out: Pointer[f32], rows: i64, inputs: i64, outputs: i64, begin: i64, end: i64, *,
+    VECTORS: int, TOKENS: int, BIAS: bool,
 ) -> None:  # fmt: skip
-    """out = activations @ weights (+ bias), both quantised as `glassformer.kernels.quantize` says;  out: [rows, outputs].
+    """out = activations @ weights (+ bias), both quantised as `glassformer.kernels.quantize` says;  out: [rows,
+    outputs].
 
     A task is a block of 64 outputs; its weights stay in the cache while all rows pass.
     """
@@ -56,7 +76,7 @@ def matmul_q8(
                     tile_q8(
                         codes + t * inputs, scales + t * groups, sums + t * groups,
                         weight + (block * inputs * BLOCK + 64 * V), weight_scales + (block * groups * BLOCK + 16 * V),
-                        bias + first + 16 * V, out + t * outputs + first + 16 * V, outputs, inputs, outputs - first - 16 * V,
-                        VECTORS=VECTORS, TOKENS=TILE, BIAS=BIAS,
+                        bias + first + 16 * V, out + t * outputs + first + 16 * V, outputs, inputs,
+                        outputs - first - 16 * V, VECTORS=VECTORS, TOKENS=TILE, BIAS=BIAS,
                     )  # fmt: skip
                 t += TILE

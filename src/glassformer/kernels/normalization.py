@@ -1,7 +1,21 @@
 """Layer normalisation (Ba, Kiros & Hinton, 2016)."""
 
 from glassformer.simd import (
-    Pointer, f32, f32x16, fma, i32, i32x16, i64, kernel, lane_numbers, load, maximum, reduce_add, rsqrt, select, store,
+    Pointer,
+    f32,
+    f32x16,
+    fma,
+    i32,
+    i32x16,
+    i64,
+    kernel,
+    lane_numbers,
+    load,
+    maximum,
+    reduce_add,
+    rsqrt,
+    select,
+    store,
 )  # fmt: skip
 
 

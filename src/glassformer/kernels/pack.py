@@ -2,17 +2,33 @@
 
 from glassformer.kernels.matmul import BLOCK
 from glassformer.simd import (
-    Pointer, cast, f32x16, gather, i64, i64x16, kernel, lane_numbers, load, static_range, store, u8, vector,
+    Pointer,
+    cast,
+    f32x16,
+    gather,
+    i64,
+    i64x16,
+    kernel,
+    lane_numbers,
+    load,
+    static_range,
+    store,
+    u8,
+    vector,
 )  # fmt: skip
 from glassformer.simd.types import Value
 
 
 @kernel
 def pack(
-    source: Pointer[u8], packed: Pointer[u8], inputs: i64, outputs: i64, k_stride: i64, n_stride: i64, begin: i64, end: i64,
+    source: Pointer[u8], packed: Pointer[u8], inputs: i64, outputs: i64, k_stride: i64, n_stride: i64, begin: i64,
+    end: i64,
     *, FROM: type[Value], TO: type[Value],
 ) -> None:  # fmt: skip
-    """packed[block, k, n] = source[k * k_stride + (64 block + n) * n_stride]; strides in elements; a task is a block."""
+    """packed[block, k, n] = source[k * k_stride + (64 block + n) * n_stride]; strides in elements.
+
+    A task is a block.
+    """
     values = cast(source, FROM)
     target = cast(packed, TO)
     for block in range(begin, end):
@@ -29,7 +45,9 @@ def pack(
 
 
 @kernel
-def convert(source: Pointer[u8], out: Pointer[u8], size: i64, begin: i64, end: i64, *, FROM: type[Value], TO: type[Value]) -> None:
+def convert(
+    source: Pointer[u8], out: Pointer[u8], size: i64, begin: i64, end: i64, *, FROM: type[Value], TO: type[Value]
+) -> None:
     """out[i] = source[i] as another type, by way of f32;  both: [size]; a task is a chunk of 4,096."""
     for chunk in range(begin, end):
         stop = min(chunk * 4096 + 4096, size)

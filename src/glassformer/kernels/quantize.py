@@ -1,14 +1,38 @@
 """Eight-bit weights and activations in groups of 32 along the inputs, each group with a scale of its own.
 
-A weight is kept as u8 = q + 128, q in [-127, 127], with an f16 scale for each group and output; an activation as i8 with an
-f32 scale for each group and row. Layouts: weights [blocks][inputs / 4][64 outputs][4 inputs], their scales
+A weight is kept as u8 = q + 128, q in [-127, 127], with an f16 scale for each group and output; an activation as i8
+with an f32 scale for each group and row. Layouts: weights [blocks][inputs / 4][64 outputs][4 inputs], their scales
 [blocks][groups][64 outputs]; activations [rows][inputs], their scales and sums [rows][groups].
 """
 
 from glassformer.kernels.matmul import BLOCK
 from glassformer.simd import (
-    Pointer, absolute, bitcast, cast, concat, convert, f16, f32, f32x16, gather, i8, i16, i32, i32x16, i64, i64x16, i8x16, kernel,
-    lane_numbers, load, maximum, reduce_add, reduce_max, round_even, saturate, select, static_range, store, u8, vector,
+    Pointer,
+    absolute,
+    cast,
+    f16,
+    f32,
+    f32x16,
+    gather,
+    i8,
+    i8x16,
+    i32,
+    i32x16,
+    i64,
+    i64x16,
+    kernel,
+    lane_numbers,
+    load,
+    maximum,
+    reduce_add,
+    reduce_max,
+    round_even,
+    saturate,
+    select,
+    static_range,
+    store,
+    u8,
+    vector,
 )  # fmt: skip
 from glassformer.simd.types import Value
 
@@ -17,8 +41,8 @@ GROUP = 32
 
 @kernel
 def pack_q8(
-    source: Pointer[u8], packed: Pointer[u8], scales: Pointer[f16], inputs: i64, outputs: i64, k_stride: i64, n_stride: i64,
-    begin: i64, end: i64, *, FROM: type[Value],
+    source: Pointer[u8], packed: Pointer[u8], scales: Pointer[f16], inputs: i64, outputs: i64, k_stride: i64,
+    n_stride: i64, begin: i64, end: i64, *, FROM: type[Value],
 ) -> None:  # fmt: skip
     """Quantise source[k * k_stride + n * n_stride] (strides in elements); inputs: a multiple of 32; a task is a block.
 
@@ -56,7 +80,8 @@ def quantize_rows(
 ) -> None:
     """Quantise rows of activations;  x, codes: [rows, width], scales, sums: [rows, width / 32]; a task is a row.
 
-    `sums` holds -128 times the sum of a group's codes: what the 128 added to each weight brings into a dot product, negated.
+    `sums` holds -128 times the sum of a group's codes: what the 128 added to each weight brings into a dot product,
+    negated.
     """
     groups = width // GROUP
     for r in range(begin, end):

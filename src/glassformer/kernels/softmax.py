@@ -1,7 +1,22 @@
 """Softmax and its logarithm over rows."""
 
 from glassformer.simd import (
-    Pointer, exp, f32, f32x16, i32, i32x16, i64, kernel, lane_numbers, load, log, maximum, reduce_add, reduce_max, select, store,
+    Pointer,
+    exp,
+    f32,
+    f32x16,
+    i32,
+    i32x16,
+    i64,
+    kernel,
+    lane_numbers,
+    load,
+    log,
+    maximum,
+    reduce_add,
+    reduce_max,
+    select,
+    store,
 )  # fmt: skip
 
 LOWEST = -float("inf")
@@ -9,7 +24,10 @@ LOWEST = -float("inf")
 
 @kernel
 def softmax(x: Pointer[f32], out: Pointer[f32], width: i64, begin: i64, end: i64, *, LOG: bool) -> None:
-    """out[r] = exp(x[r] - max) / sum, or its logarithm x[r] - max - log(sum);  x, out: [rows, width]; a task is a row."""
+    """out[r] = exp(x[r] - max) / sum, or its logarithm x[r] - max - log(sum);  x, out: [rows, width].
+
+    A task is a row.
+    """
     for r in range(begin, end):
         row = x + r * width
         target = out + r * width

@@ -1,7 +1,8 @@
-"""GPT-2 (Radford et al., 2019, "Language Models are Unsupervised Multitask Learners"), as Hugging Face transformers runs it.
+"""GPT-2 (Radford et al., 2019, "Language Models are Unsupervised Multitask Learners"), as Hugging Face transformers
+runs it.
 
-One forward pass. Each line states the shape of its result, and names the site at which it can be observed: `see(name, x)`
-is given every intermediate value and may return another in its place.
+One forward pass. Each line states the shape of its result, and names the site at which it can be observed: `see(name,
+x)` is given every intermediate value and may return another in its place.
 """
 
 from __future__ import annotations
@@ -94,8 +95,8 @@ class GPT2:
     ) -> Float32:
         """Logits after new tokens, whose keys and values join the cache.
 
-        ids: [tokens] -> [1, vocab_size] for the last one, or [tokens, vocab_size]. `tokens` = 0 gives no rows. One token that
-        nobody looks at goes through the cache's plan; the launches, and so the bits, are the same.
+        ids: [tokens] -> [1, vocab_size] for the last one, or [tokens, vocab_size]. `tokens` = 0 gives no rows. One
+        token that nobody looks at goes through the cache's plan; the launches, and so the bits, are the same.
         """
         cache.check_room(len(ids))
         if len(ids) == 1 and see is unobserved and isinstance(self.ops.executor, Eager):
@@ -114,7 +115,13 @@ class GPT2:
         return decode.run(int(ids[0]), cache.length)
 
     def step(
-        self, ops: Ops, ids: npt.NDArray[np.int32], positions: npt.NDArray[np.int32], cache: KVCache, last_only: bool, see: See
+        self,
+        ops: Ops,
+        ids: npt.NDArray[np.int32],
+        positions: npt.NDArray[np.int32],
+        cache: KVCache,
+        last_only: bool,
+        see: See,
     ) -> Float32:
         """The forward pass.  ids, positions: [tokens] -> [1 or tokens, vocab_size]."""
         w = self.weights

@@ -18,11 +18,11 @@ from glassformer.models.gpt2 import GPT2, Block, Linear, Matrix, Norm, Weights
 from glassformer.runtime.engine import Ops
 from glassformer.runtime.executor import Eager
 from glassformer.runtime.packed import (
+    KINDS,
     Q8,
     Table,
     check_dtype,
     convert_array,
-    f32,
     held_kind,
     pack_parts,
     part_bytes,
@@ -137,7 +137,7 @@ class Reader:
         source = np.ascontiguousarray(self.files.raw(stored_name))
         try:
             if source.ndim == 1:
-                return convert_array(self.executor, source, stored, f32)
+                return convert_array(self.executor, source, stored, KINDS["f32"])
             held = held_kind("auto" if self.dtype == Q8 else self.dtype, stored)
             return Table(convert_array(self.executor, source, stored, held), held, *source.shape)
         finally:

@@ -41,7 +41,10 @@ def read_numbers(path: Path) -> list[int]:
 
 
 def own_group(membership: Path, controller: str) -> str:
-    """This process's group by /proc/self/cgroup, lines "number:controllers:path"; version 2 has no controllers there."""
+    """This process's group by /proc/self/cgroup, lines "number:controllers:path".
+
+    Version 2 has no controllers there.
+    """
     try:
         lines = [line.split(":", 2) for line in membership.read_text(encoding="utf8").splitlines()]
     except (OSError, ValueError):
@@ -58,8 +61,10 @@ def cgroup_folders(root: Path, group: str) -> list[Path]:
 def quota(root: Path = CGROUP, membership: Path = Path("/proc/self/cgroup")) -> float:
     """Processors' worth of time that the control groups grant (version 2 and version 1); infinite without a limit."""
     pairs = [read_numbers(folder / "cpu.max") for folder in cgroup_folders(root, own_group(membership, ""))]
-    for folder in cgroup_folders(root / "cpu", own_group(membership, "cpu")):
-        pairs.append(read_numbers(folder / "cpu.cfs_quota_us") + read_numbers(folder / "cpu.cfs_period_us"))
+    pairs += [
+        read_numbers(folder / "cpu.cfs_quota_us") + read_numbers(folder / "cpu.cfs_period_us")
+        for folder in cgroup_folders(root / "cpu", own_group(membership, "cpu"))
+    ]
     limits = [pair[0] / pair[1] for pair in pairs if len(pair) == 2 and min(pair) > 0]  # -1 is no limit
     return min(limits, default=math.inf)
 

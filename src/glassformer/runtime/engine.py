@@ -1,7 +1,8 @@
 """The tensor engine: operations on NumPy arrays, through compiled kernels on all threads.
 
 Every result is a new float32 array. Inputs of other real types are converted to float32. Each element of a result is
-computed in one fixed order, so results are the same bits for any number of threads. NaN and infinities pass as IEEE 754 says.
+computed in one fixed order, so results are the same bits for any number of threads. NaN and infinities pass as IEEE
+754 says.
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ class ShapeError(GlassformerError):
 
 
 def as_float32(x: npt.ArrayLike, name: str = "x") -> Float32:
-    """An array as contiguous float32; anything but real numbers is refused. What float32 cannot hold becomes infinite."""
+    """An array as contiguous float32; anything but real numbers is refused.
+
+    What float32 cannot hold becomes infinite.
+    """
     array = as_array(x, name)
     if array.dtype.kind not in "fiub":
         raise ShapeError(f"{name} holds {array.dtype}; expected real numbers")
@@ -86,9 +90,11 @@ class Ops:
     # ------------------------------------------------------------ matrix products
 
     def matmul(self, a: npt.ArrayLike, b: npt.ArrayLike) -> Float32:
-        """a @ b by NumPy's rules: the last two axes are matrices, leading axes broadcast, a vector gains and loses an axis.
+        """a @ b by NumPy's rules: the last two axes are matrices, leading axes broadcast, a vector gains and loses an
+        axis.
 
-        a: [..., m, k], b: [..., k, n] -> [..., m, n]. Raises ShapeError where k differs or leading axes do not broadcast.
+        a: [..., m, k], b: [..., k, n] -> [..., m, n]. Raises ShapeError where k differs or leading axes do not
+        broadcast.
         """
         left, right = as_float32(a, "a"), as_float32(b, "b")
         if left.ndim == 0 or right.ndim == 0:
@@ -108,7 +114,9 @@ class Ops:
             out = out[..., 0, :]
         return out[..., 0] if vectors[1] else out
 
-    def linear(self, x: npt.ArrayLike, weight: PackedMatrix | QuantizedMatrix, bias: npt.ArrayLike | None = None) -> Float32:
+    def linear(
+        self, x: npt.ArrayLike, weight: PackedMatrix | QuantizedMatrix, bias: npt.ArrayLike | None = None
+    ) -> Float32:
         """x @ weight + bias with a packed matrix.  x: [rows, inputs], bias: [outputs] -> [rows, outputs]."""
         if not isinstance(weight, PackedMatrix | QuantizedMatrix):
             raise ShapeError(f"linear takes a PackedMatrix, found {type(weight).__name__}; pack it, or use matmul")
@@ -117,7 +125,9 @@ class Ops:
         if x.ndim != 2 or x.shape[1] != weight.inputs:
             raise ShapeError(f"linear: x {x.shape} meets a weight {weight.shape}; expected x [rows, {weight.inputs}]")
         if bias is not None and bias.shape != (weight.outputs,):
-            raise ShapeError(f"linear: bias {bias.shape} meets a weight {weight.shape}; expected bias ({weight.outputs},)")
+            raise ShapeError(
+                f"linear: bias {bias.shape} meets a weight {weight.shape}; expected bias ({weight.outputs},)"
+            )
         if isinstance(weight, QuantizedMatrix):
             return linear_q8(self.executor, x, weight, bias)
         rows, inputs = x.shape
@@ -127,8 +137,8 @@ class Ops:
         return out
 
     def _product(
-        self, x: Float32, weight: Float32 | PackedMatrix, bias: Float32 | None, out: Float32, offsets: list[npt.NDArray[np.int64]],
-        shape: tuple[int, int, int], *, packed: bool,
+        self, x: Float32, weight: Float32 | PackedMatrix, bias: Float32 | None, out: Float32,
+        offsets: list[npt.NDArray[np.int64]], shape: tuple[int, int, int], *, packed: bool,
     ) -> None:  # fmt: skip
         m, k, n = shape
         vectors, rows = tile_shape(self.executor)
@@ -235,12 +245,16 @@ class Ops:
     def _softmax(self, x: npt.ArrayLike, axis: int, *, logarithm: bool) -> Float32:
         source = as_array(x, "x")
         if not isinstance(axis, int | np.integer) or not -source.ndim <= axis < source.ndim:
-            raise ShapeError(f"softmax over axis {axis!r} of an array of shape {source.shape}, which has {source.ndim} axes")
+            raise ShapeError(
+                f"softmax over axis {axis!r} of an array of shape {source.shape}, which has {source.ndim} axes"
+            )
         rows = as_float32(np.moveaxis(source, axis, -1))
         out = self.executor.empty(rows.shape)
         if out.size:
             width = rows.shape[-1]
-            self.executor.run(Launch(softmax.specialise(LOG=logarithm), (rows, out, width), out.size // width, 4 * out.size))
+            self.executor.run(
+                Launch(softmax.specialise(LOG=logarithm), (rows, out, width), out.size // width, 4 * out.size)
+            )
         return np.moveaxis(out, -1, axis)
 
     def softmax(self, x: npt.ArrayLike, axis: int = -1) -> Float32:
@@ -251,11 +265,15 @@ class Ops:
         """Logarithm of the softmax along an axis."""
         return self._softmax(x, axis, logarithm=True)
 
-    def layer_norm(self, x: npt.ArrayLike, weight: npt.ArrayLike, bias: npt.ArrayLike, epsilon: float = 1e-5) -> Float32:
+    def layer_norm(
+        self, x: npt.ArrayLike, weight: npt.ArrayLike, bias: npt.ArrayLike, epsilon: float = 1e-5
+    ) -> Float32:
         """Layer normalisation of the last axis (Ba et al., 2016).  x: [..., width], weight, bias: [width]."""
         source, scale, shift = as_float32(x), as_float32(weight, "weight"), as_float32(bias, "bias")
         if source.ndim == 0 or scale.shape != source.shape[-1:] or shift.shape != scale.shape:
-            raise ShapeError(f"layer_norm: x {source.shape}, weight {scale.shape}, bias {shift.shape}; expected one last axis")
+            raise ShapeError(
+                f"layer_norm: x {source.shape}, weight {scale.shape}, bias {shift.shape}; expected one last axis"
+            )
         if not isinstance(epsilon, int | float | np.floating) or not epsilon >= 0:
             raise ShapeError(f"layer_norm: epsilon is a number of at least 0, found {epsilon!r}")
         out = self.executor.empty(source.shape)
@@ -266,7 +284,10 @@ class Ops:
         return out
 
     def embedding(self, table: Table | PackedMatrix | QuantizedMatrix | npt.ArrayLike, ids: npt.ArrayLike) -> Float32:
-        """Rows of a table.  table: [rows, width] (an array, or a matrix packed as [width, rows]), ids: [...] -> [..., width]."""
+        """Rows of a table.
+
+        Table: [rows, width] (an array, or a matrix packed as [width, rows]), ids: [...] -> [..., width].
+        """
         if isinstance(table, QuantizedMatrix):
             index = as_ids(ids, table.outputs)
             return embedding_rows_q8(self.executor, table, index).reshape(*index.shape, table.inputs)
@@ -287,13 +308,19 @@ class Ops:
     # ------------------------------------------------------------ attention
 
     def attention(
-        self, q: npt.ArrayLike, k: npt.ArrayLike, v: npt.ArrayLike, cache: KVCache | None = None, layer: int = 0,
+        self,
+        q: npt.ArrayLike,
+        k: npt.ArrayLike,
+        v: npt.ArrayLike,
+        cache: KVCache | None = None,
+        layer: int = 0,
         scale: float | None = None,
     ) -> Float32:
         """Causal attention of new tokens over those in the cache and themselves (Vaswani et al., 2017).
 
-        q, k, v: [tokens, n_head, head_dim], views of one row stride allowed -> [tokens, n_head, head_dim]. The new keys and
-        values are written behind `cache.length`; the caller advances the cache after the last layer. scale: 1/sqrt(head_dim).
+        q, k, v: [tokens, n_head, head_dim], views of one row stride allowed -> [tokens, n_head, head_dim]. The new
+        keys and values are written behind `cache.length`; the caller advances the cache after the last layer. scale:
+        1/sqrt(head_dim).
         """
         q, k, v = one_stride(head_rows(q, "q"), head_rows(k, "k"), head_rows(v, "v"))
         tokens, n_head, head_dim = q.shape
@@ -354,7 +381,8 @@ def item_offsets(x: Float32, batch: tuple[int, ...]) -> npt.NDArray[np.int64]:
 
 
 def rows_of(x: Float32, y: Float32, shape: tuple[int, ...]) -> tuple[int, tuple[int, int], list[npt.NDArray[np.int64]]]:
-    """A broadcast pair as rows of the last axis: its width, each operand's step along it (0 or 1), and where rows begin.
+    """A broadcast pair as rows of the last axis: its width, each operand's step along it (0 or 1), and where rows
+    begin.
 
     Operands of one shape are cut into rows of any length that divides them, so that threads can share them.
     """
@@ -369,5 +397,3 @@ def rows_of(x: Float32, y: Float32, shape: tuple[int, ...]) -> tuple[int, tuple[
         starts = (np.arange(full[..., 0].size, dtype=np.int64) * full.shape[-1]).reshape(full.shape[:-1])
         offsets.append(np.ascontiguousarray(np.broadcast_to(starts, shape[:-1])).reshape(-1))
     return width, (steps[0], steps[1]), offsets
-
-

@@ -22,9 +22,10 @@ class CacheError(GlassformerError):
 class KVCache:
     """One sequence's cache.
 
-    keys: per layer [n_head, blocks of 16 positions, head_dim, 16] f32; values: per layer [n_head, capacity, padded head_dim].
-    The capacity is rounded up to whole blocks of the attention kernel; `limit` is what was asked for. `counter` holds the
-    length where kernels read it. `plan` is the network's recorded step for these buffers, once there is one.
+    keys: per layer [n_head, blocks of 16 positions, head_dim, 16] f32; values: per layer [n_head, capacity, padded
+    head_dim]. The capacity is rounded up to whole blocks of the attention kernel; `limit` is what was asked for.
+    `counter` holds the length where kernels read it. `plan` is the network's recorded step for these buffers, once
+    there is one.
     """
 
     n_layer: int
@@ -38,7 +39,9 @@ class KVCache:
 
     def __post_init__(self) -> None:
         if min(self.n_layer, self.n_head, self.head_dim) < 1 or self.limit < 0:
-            raise CacheError(f"no cache has {self.n_layer} layers of {self.n_head} heads x {self.head_dim} for {self.limit} tokens")
+            raise CacheError(
+                f"no cache has {self.n_layer} layers of {self.n_head} heads x {self.head_dim} for {self.limit} tokens"
+            )
         self.capacity = -(-self.limit // KEYS) * KEYS
         self.padded = -(-self.head_dim // 16) * 16
         try:
@@ -48,7 +51,9 @@ class KVCache:
                 self.values.append(np.zeros((self.n_head, self.capacity, self.padded), np.float32))
         except (MemoryError, ValueError):
             size = 4 * self.n_layer * self.n_head * self.capacity * (self.head_dim + self.padded) / 1e9
-            raise CacheError(f"no memory for a cache of {self.limit} tokens ({size:.1f} GB): ask for a shorter context") from None
+            raise CacheError(
+                f"no memory for a cache of {self.limit} tokens ({size:.1f} GB): ask for a shorter context"
+            ) from None
 
     @property
     def length(self) -> int:
@@ -67,12 +72,12 @@ class KVCache:
     def check_room(self, tokens: int) -> None:
         """Refuse tokens that do not fit."""
         if self.length + tokens > self.limit:
-            raise CacheError(f"the cache holds {self.length} of {self.limit} tokens; {tokens} more do not fit: make a larger one")
+            raise CacheError(
+                f"the cache holds {self.length} of {self.limit} tokens; {tokens} more do not fit: make a larger one"
+            )
 
     def truncate(self, length: int) -> None:
         """Forget the tokens from a position on."""
         if not 0 <= length <= self.length:
             raise CacheError(f"cannot cut a cache of {self.length} tokens to {length}")
         self.counter[0] = length
-
-

@@ -1,8 +1,8 @@
 """Plans: a step's launches, recorded once and replayed in one native call.
 
-A recorder stands in for the executor while the model's forward pass runs once; it computes nothing and writes down every
-launch with its buffers. What changes from step to step (token ids, positions, the length of the cache) is read from small
-arrays when the plan is replayed, so the same plan serves every step.
+A recorder stands in for the executor while the model's forward pass runs once; it computes nothing and writes down
+every launch with its buffers. What changes from step to step (token ids, positions, the length of the cache) is read
+from small arrays when the plan is replayed, so the same plan serves every step.
 """
 
 from __future__ import annotations

@@ -27,7 +27,10 @@ class QuantizationError(GlassformerError):
 
 @dataclass(frozen=True, eq=False)
 class QuantizedMatrix:
-    """A matrix [inputs, outputs] of u8 codes with an f16 scale for each 32 inputs; layout: `glassformer.kernels.quantize`."""
+    """A matrix [inputs, outputs] of u8 codes with an f16 scale for each 32 inputs.
+
+    Layout: `glassformer.kernels.quantize`.
+    """
 
     codes: npt.NDArray[np.uint8]
     scales: npt.NDArray[np.float16]
@@ -49,7 +52,8 @@ def quantize_parts(
     executor: Executor, parts: Iterable[tuple[int, npt.NDArray[Any]]], shape: tuple[int, int], stored: Kind, name: str,
     *, transposed: bool,
 ) -> QuantizedMatrix:  # fmt: skip
-    """Quantise a matrix that comes in parts (index of the first row, rows), in whole blocks of 64 outputs if `transposed`.
+    """Quantise a matrix that comes in parts (index of the first row, rows), in whole blocks of 64 outputs if
+    `transposed`.
 
     One that is not transposed must come in one part.
     """

@@ -1,4 +1,6 @@
-"""Worker threads: Python threads that wait and work inside one native call each, and park when there is nothing to do."""
+"""Worker threads: Python threads that wait and work inside one native call each, and park when there is nothing to
+do.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,10 @@ ENDED = 1
 
 
 class WorkerPool:
-    """`threads - 1` workers beside the calling thread, which leads. See `glassformer.kernels.launch` for the protocol."""
+    """`threads - 1` workers beside the calling thread, which leads.
+
+    See `glassformer.kernels.launch` for the protocol.
+    """
 
     def __init__(self, threads: int, target: Target, *, pin: bool = True) -> None:
         self.threads = threads
@@ -36,7 +41,9 @@ class WorkerPool:
                 threading.Thread(target=serve, args=arguments, name=f"glassformer-{thread}", daemon=True).start()
             except RuntimeError:  # a limit on the number of threads
                 self.close()
-                raise ThreadsError(f"the system started {thread - 1} of {threads - 1} worker threads; ask for fewer") from None
+                raise ThreadsError(
+                    f"the system started {thread - 1} of {threads - 1} worker threads; ask for fewer"
+                ) from None
 
     def replay(self, records: npt.NDArray[np.int64]) -> None:
         """Run a list of launches, [count, RECORD], one after the other; returns when all are done."""
@@ -54,7 +61,9 @@ class WorkerPool:
             semaphore.release()
 
 
-def serve(work: Loaded, control: npt.NDArray[np.int64], wake: threading.Semaphore, thread: int, cpu: int | None) -> None:
+def serve(
+    work: Loaded, control: npt.NDArray[np.int64], wake: threading.Semaphore, thread: int, cpu: int | None
+) -> None:
     """A worker's life: parked until woken, then in native code as long as there is work."""
     pin_thread(cpu)
     arguments = work.pack([control, thread, SPINS])
