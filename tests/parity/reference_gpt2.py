@@ -15,6 +15,7 @@ def new_model(**values: Any) -> Any:
     import torch
     import transformers
 
+    torch.set_num_threads(1)  # the models are small, and beside our own threads more would only wait
     config = transformers.GPT2Config(**{"bos_token_id": 0, "eos_token_id": 0, **values})
     model = transformers.GPT2LMHeadModel(config).eval()
     generator = torch.Generator().manual_seed(values.get("n_embd", 0) + values.get("n_layer", 0))
@@ -33,6 +34,7 @@ def read_model(folder: Path) -> Any:
     import torch
     import transformers
 
+    torch.set_num_threads(1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return transformers.GPT2LMHeadModel.from_pretrained(folder, dtype=torch.float32).eval()
