@@ -8,12 +8,22 @@ import pytest
 from glassformer.errors import GlassformerError
 from glassformer.kernels.matmul import BLOCK
 from glassformer.runtime.executor import Eager
-from glassformer.runtime.packed import KINDS, STORED, WeightError, convert_array, held_kind, pack_matrix, pack_parts, stored_kind
+from glassformer.runtime.packed import (
+    KINDS,
+    STORED,
+    WeightError,
+    convert_array,
+    held_kind,
+    pack_matrix,
+    pack_parts,
+    stored_kind,
+)
 from glassformer.simd.target import runnable_targets
 from glassformer.simd.types import bf16, f16, f32, f64
 
 EXECUTOR = Eager(2)
-SPECIAL = [0.0, -0.0, np.inf, -np.inf, 65504, 65519.99, 65520, -1e6, 3.4e38, 1e-45, 6e-8, 2.98e-8, 2.99e-8, 6.1e-5, 1 + 2**-8,
+SPECIAL = [0.0, -0.0, np.inf, -np.inf, 65504, 65519.99, 65520, -1e6, 3.4e38, 1e-45, 6e-8, 2.98e-8, 2.99e-8, 6.1e-5,
+1 + 2**-8,
            1 + 3 * 2**-9, 1 + 2**-11, 1 + 3 * 2**-11, 1.0000001, 3.3895e38, 3.3961e38]  # fmt: skip
 
 
@@ -93,7 +103,9 @@ def test_pack(source: str, target: str, transposed: bool) -> None:
 
 
 @pytest.mark.parametrize("transposed", [False, True])
-@pytest.mark.parametrize(("rows", "columns", "step"), [(64, 5, 64), (200, 33, 64), (257, 64, 128), (10, 3, 64), (130, 70, 192)])
+@pytest.mark.parametrize(
+    ("rows", "columns", "step"), [(64, 5, 64), (200, 33, 64), (257, 64, 128), (10, 3, 64), (130, 70, 192)]
+)
 def test_parts_give_the_whole(rows: int, columns: int, step: int, transposed: bool) -> None:
     weight = stored(numbers(rows, columns), f32)
     parts = ((i, weight[i : i + step]) for i in range(0, rows, step))

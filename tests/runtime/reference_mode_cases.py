@@ -1,4 +1,4 @@
-"""Prints a digest of each operation's result on tiny shapes; run once compiled and once as Python by test_same_bits.py."""
+"""A digest of each operation's result on tiny shapes; test_same_bits.py runs it compiled and as Python."""
 
 import hashlib
 import sys
@@ -21,14 +21,22 @@ def numbers(*shape: int) -> np.ndarray:
 
 def show(name: str, *results: np.ndarray) -> None:
     # The sign and payload of NaN differ between processors and mean nothing.
-    data = b"".join(np.where(np.isnan(r), np.float32(np.nan), r).tobytes() if r.dtype.kind == "f" else r.tobytes() for r in results)
+    data = b"".join(
+        np.where(np.isnan(r), np.float32(np.nan), r).tobytes() if r.dtype.kind == "f" else r.tobytes() for r in results
+    )
     print(name, hashlib.sha256(data).hexdigest())
 
 
 def elementwise(ops: Ops) -> None:
     for name in ("add", "subtract", "multiply", "divide", "minimum", "maximum"):
         function = getattr(ops, name)
-        show(name, function(SPECIAL, SPECIAL[::-1]), function(SPECIAL, 2), function(3, SPECIAL), function(numbers(2, 1), numbers(3)))
+        show(
+            name,
+            function(SPECIAL, SPECIAL[::-1]),
+            function(SPECIAL, 2),
+            function(3, SPECIAL),
+            function(numbers(2, 1), numbers(3)),
+        )
     for name in ("exp", "log", "sqrt", "negative", "absolute", "sigmoid", "tanh", "relu", "silu", "gelu"):
         show(name, getattr(ops, name)(SPECIAL), getattr(ops, name)(numbers(17)))
     show("gelu exact", ops.gelu(SPECIAL, approximate="none"))
@@ -50,11 +58,19 @@ def products(ops: Ops) -> None:
         for transposed, shape in ((False, (5, 66)), (True, (66, 5))):
             weight = pack_matrix(ops.executor, numbers(*shape), f32, KINDS[kind], transposed=transposed)
             show(f"packed {kind} {transposed}", weight.data)
-            show(f"linear {kind} {transposed}", ops.linear(numbers(3, 5), weight), ops.linear(numbers(3, 5), weight, numbers(66)))
+            show(
+                f"linear {kind} {transposed}",
+                ops.linear(numbers(3, 5), weight),
+                ops.linear(numbers(3, 5), weight, numbers(66)),
+            )
             show(f"embedding {kind} {transposed}", ops.embedding(weight, [0, 65, 64]))
     show("embedding", ops.embedding(numbers(3, 17), [2, 0]))
     wide = np.asarray(numbers(2, 3), np.float64)
-    stored = {"f16": (f16, numbers(2, 3).astype(np.float16)), "bf16": (bf16, np.arange(6, dtype=np.uint16).reshape(2, 3)), "f64": (f64, wide)}
+    stored = {
+        "f16": (f16, numbers(2, 3).astype(np.float16)),
+        "bf16": (bf16, np.arange(6, dtype=np.uint16).reshape(2, 3)),
+        "f64": (f64, wide),
+    }
     for name, (kind, source) in stored.items():
         show(f"packed from {name}", pack_matrix(ops.executor, source, kind, f32).data)
 

@@ -81,7 +81,8 @@ def test_layouts_and_types(ops: Ops, normal: Any) -> None:
     expected = ops.attention(*(np.ascontiguousarray(x) for x in (q, k, v)))
     long = np.repeat(np.asarray(k), 2, axis=0)[::2]
     for views in (
-        (q, k, v), (np.ascontiguousarray(q), k, v), (q, long, np.asfortranarray(v)), (q.astype(np.float64), k, v.tolist()),
+        (q, k, v), (np.ascontiguousarray(q), k, v), (q, long, np.asfortranarray(v)), (q.astype(np.float64),
+        k, v.tolist()),
         (q[::-1].copy()[::-1], k, v), (np.ascontiguousarray(q.transpose(1, 0, 2)).transpose(1, 0, 2), k, v),
     ):  # fmt: skip
         assert ops.attention(*views).tobytes() == expected.tobytes()

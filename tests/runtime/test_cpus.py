@@ -45,7 +45,8 @@ def test_the_tightest_of_the_parents_counts(group: Path) -> None:
 
 
 @pytest.mark.parametrize(("quota", "period", "expected"), [
-    ("400000", "100000", 4.0), ("-1", "100000", math.inf), ("100000", "0", math.inf), ("", "100000", math.inf), ("1", "", math.inf),
+    ("400000", "100000", 4.0), ("-1", "100000", math.inf), ("100000", "0", math.inf), ("", "100000", math.inf),
+    ("1", "", math.inf),
 ])  # fmt: skip
 def test_version_1(group: Path, quota: str, period: str, expected: float) -> None:
     own = group / "cpu" / "docker" / "x"

@@ -34,8 +34,10 @@ def test_any_shapes_that_broadcast(shapes: Any, name: str) -> None:
 
 @pytest.mark.parametrize("name", EXACT)
 @pytest.mark.parametrize(("left", "right"), [
-    ((), ()), ((), (5,)), ((100,), ()), ((1,), (1,)), ((17,), (17,)), ((5000,), (5000,)), ((3, 1), (1, 33)), ((3, 100), (100,)),
-    ((4, 3, 20), (3, 1)), ((65, 1), (65, 1)), ((0,), (1,)), ((3, 0), (3, 1)), ((0, 5), (5,)), ((2, 1, 1, 16), (7, 1, 16)),
+    ((), ()), ((), (5,)), ((100,), ()), ((1,), (1,)), ((17,), (17,)), ((5000,), (5000,)), ((3, 1), (1, 33)),
+    ((3, 100), (100,)),
+    ((4, 3, 20), (3, 1)), ((65, 1), (65, 1)), ((0,), (1,)), ((3, 0), (3, 1)), ((0, 5), (5,)), ((2, 1, 1, 16),
+    (7, 1, 16)),
 ])  # fmt: skip
 def test_shapes(ops: Ops, normal: Any, name: str, left: tuple[int, ...], right: tuple[int, ...]) -> None:
     a, b = normal(*left), normal(*right)
@@ -70,7 +72,9 @@ def test_minimum_and_maximum_give_the_second_operand_beside_nan(ops: Ops) -> Non
 
 
 @pytest.mark.parametrize("name", EXACT_UNARY)
-@pytest.mark.parametrize("shape", [(), (0,), (1,), (15,), (16,), (17,), (3, 5, 7), (4096,), (4097,), (3, 4095), (2, 0, 3)])
+@pytest.mark.parametrize(
+    "shape", [(), (0,), (1,), (15,), (16,), (17,), (3, 5, 7), (4096,), (4097,), (3, 4095), (2, 0, 3)]
+)
 def test_exact_functions(ops: Ops, normal: Any, name: str, shape: tuple[int, ...]) -> None:
     x = np.absolute(normal(*shape)) if name == "sqrt" else normal(*shape)
     result = getattr(ops, name)(x)

@@ -24,7 +24,9 @@ def test_values(ops: Ops, normal: Any, width: int, offset: float) -> None:
 @pytest.mark.parametrize("value", [0.0, 1.0, -3.3333, 1e10, 1e-30])
 def test_constant_rows_give_the_bias(ops: Ops, normal: Any, width: int, value: float) -> None:
     bias = normal(width)
-    np.testing.assert_array_equal(ops.layer_norm(np.full((3, width), value), normal(width), bias), np.tile(bias, (3, 1)))
+    np.testing.assert_array_equal(
+        ops.layer_norm(np.full((3, width), value), normal(width), bias), np.tile(bias, (3, 1))
+    )
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (2,), (2, 3), (2, 1, 3)])

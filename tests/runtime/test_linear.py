@@ -64,7 +64,8 @@ def test_no_rows_inputs_or_outputs(ops: Ops, normal: Any) -> None:
 
 
 @pytest.mark.parametrize(("x", "bias", "stated"), [
-    ((2, 5), None, ["(2, 5)", "(4, 70)"]), ((4,), None, ["(4,)", "(4, 70)"]), ((1, 2, 4), None, ["(1, 2, 4)", "(4, 70)"]),
+    ((2, 5), None, ["(2, 5)", "(4, 70)"]), ((4,), None, ["(4,)", "(4, 70)"]), ((1, 2, 4),
+    None, ["(1, 2, 4)", "(4, 70)"]),
     ((2, 4), (4,), ["(4,)", "(4, 70)"]), ((2, 4), (1, 70), ["(1, 70)", "(4, 70)"]),
 ])  # fmt: skip
 def test_an_error_states_the_shapes(ops: Ops, normal: Any, x: Any, bias: Any, stated: list[str]) -> None:
@@ -83,7 +84,11 @@ def test_embedding(ops: Ops, normal: Any, kind: str, rows: int, width: int) -> N
     ids = np.random.default_rng(2).integers(0, rows, 50)
     ids[:2] = 0, rows - 1
     expected = rounded(values, kind)[ids]
-    stored = {"f32": values, "f16": values.astype(np.float16), "bf16": (rounded(values, "bf16").view(np.uint32) >> 16).astype(np.uint16)}
+    stored = {
+        "f32": values,
+        "f16": values.astype(np.float16),
+        "bf16": (rounded(values, "bf16").view(np.uint32) >> 16).astype(np.uint16),
+    }
     tied = pack_matrix(ops.executor, values, f32, KINDS[kind], transposed=True)
     for table in (Table(stored[kind], KINDS[kind], rows, width), tied):
         np.testing.assert_array_equal(ops.embedding(table, ids), expected, strict=True)
@@ -98,7 +103,9 @@ def test_embedding_of_plain_arrays_and_any_shape_of_ids(ops: Ops, normal: Any) -
     np.testing.assert_array_equal(ops.embedding(np.arange(12).reshape(4, 3), [2]), np.float32([[6, 7, 8]]), strict=True)
 
 
-@pytest.mark.parametrize("ids", [[9], [-1], [0, 2**31], [2**62], -(2**40), np.uint64([2**64 - 1]), [1.0], ["1"], [True], [None]])
+@pytest.mark.parametrize(
+    "ids", [[9], [-1], [0, 2**31], [2**62], -(2**40), np.uint64([2**64 - 1]), [1.0], ["1"], [True], [None]]
+)
 def test_ids_that_are_none(ops: Ops, normal: Any, ids: Any) -> None:
     with pytest.raises(ShapeError, match="ids"):
         ops.embedding(normal(9, 4), ids)

@@ -11,11 +11,13 @@ from glassformer.runtime.engine import Ops, ShapeError
 SHAPES: list[tuple[tuple[int, ...], tuple[int, ...]]] = [
     ((3,), (3,)), ((1,), (1,)), ((300,), (300,)),  # vectors
     ((5,), (5, 7)), ((7, 5), (5,)), ((4, 2, 5), (5,)), ((5,), (4, 5, 2)), ((5,), (5, 129)),
-    ((1, 1), (1, 1)), ((1, 64), (64, 64)), ((2, 3), (3, 4)), ((17, 19), (19, 23)), ((6, 65), (65, 64)), ((33, 7), (7, 65)),
+    ((1, 1), (1, 1)), ((1, 64), (64, 64)), ((2, 3), (3, 4)), ((17, 19), (19, 23)), ((6, 65), (65, 64)), ((33, 7),
+    (7, 65)),
     ((13, 768), (768, 130)), ((100, 50), (50, 200)), ((3, 1000), (1000, 1)),
     ((4, 2, 3), (4, 3, 5)), ((4, 2, 3), (3, 5)), ((2, 3), (4, 3, 5)), ((1, 2, 3), (4, 3, 5)), ((4, 1, 2, 3), (5, 3, 2)),
     ((2, 1, 3, 4, 5), (7, 1, 5, 6)), ((3, 1, 8, 16), (1, 4, 16, 8)), ((1, 1, 1, 1), (1, 1)),
-    ((0, 3), (3, 4)), ((3, 4), (4, 0)), ((0, 4), (4, 0)), ((0, 2, 3), (3, 4)), ((0, 2, 3), (0, 3, 4)), ((2, 0, 3), (3, 4)),
+    ((0, 3), (3, 4)), ((3, 4), (4, 0)), ((0, 4), (4, 0)), ((0, 2, 3), (3, 4)), ((0, 2, 3), (0, 3, 4)), ((2, 0, 3),
+    (3, 4)),
     ((3, 0), (0, 4)), ((2, 3, 0), (0, 4)), ((0,), (0,)), ((0,), (0, 3)), ((1, 3, 0), (5, 0, 2)),  # k = 0 gives zeros
 ]  # fmt: skip
 
@@ -37,7 +39,9 @@ def test_random_shapes(ops: Ops, normal: Any) -> None:
         assert nmse(ops.matmul(a, b), a.astype(np.float64) @ b) <= LARGEST_NMSE, (m, k, n)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float16", "int64", "int32", "int8", "uint8", "bool", ">f4", "longdouble"])
+@pytest.mark.parametrize(
+    "dtype", ["float64", "float16", "int64", "int32", "int8", "uint8", "bool", ">f4", "longdouble"]
+)
 def test_other_real_types_are_converted(ops: Ops, dtype: str) -> None:
     random = np.random.default_rng(5)
     a = random.integers(0, 2 if dtype == "bool" else 20, (9, 33)).astype(dtype)
@@ -54,7 +58,8 @@ def test_lists_and_mixed_types(ops: Ops) -> None:
 def test_layouts_that_are_not_contiguous(ops: Ops, normal: Any) -> None:
     big = normal(40, 50)
     for a, b in (
-        (big.T, big), (big[::2, ::3], big[:17].T[:17, :9]), (big[::-1], big.T[::, ::-1]), (np.asfortranarray(big), big.T),
+        (big.T, big), (big[::2, ::3], big[:17].T[:17, :9]), (big[::-1], big.T[::, ::-1]), (np.asfortranarray(big),
+        big.T),
         (np.broadcast_to(big[0], (6, 50)), big.T), (big[:, 3:4], np.broadcast_to(big[5:6, :1], (1, 8))),
     ):  # fmt: skip
         assert nmse(ops.matmul(a, b), np.asarray(a, np.float64) @ b) <= LARGEST_NMSE
@@ -85,7 +90,8 @@ def test_what_float32_cannot_hold_is_infinite(ops: Ops) -> None:
 
 
 @pytest.mark.parametrize(("left", "right"), [
-    ((3,), (4,)), ((2, 3), (4, 5)), ((2, 3), (2,)), ((3,), (2, 3)), ((2, 2, 3), (3, 3, 4)), ((2, 0), (1, 2)), ((), (3,)), ((2, 2), ()),
+    ((3,), (4,)), ((2, 3), (4, 5)), ((2, 3), (2,)), ((3,), (2, 3)), ((2, 2, 3), (3, 3, 4)), ((2, 0), (1, 2)), ((),
+    (3,)), ((2, 2), ()),
 ])  # fmt: skip
 def test_an_error_states_both_shapes(ops: Ops, left: tuple[int, ...], right: tuple[int, ...]) -> None:
     with pytest.raises(ShapeError) as caught:

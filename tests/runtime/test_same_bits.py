@@ -118,7 +118,9 @@ def test_kernels_as_python_give_the_same_bits() -> None:
     runs = []
     for mode in ("reference", ""):
         environment = {**os.environ, "GLASSFORMER_KERNELS": mode, "PYTHONPATH": source}
-        done = subprocess.run([sys.executable, str(SMALL_CASES)], env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, str(SMALL_CASES)], env=environment, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr
         runs.append(done.stdout.splitlines())
     by_python, compiled = runs

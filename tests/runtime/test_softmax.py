@@ -38,12 +38,16 @@ def test_minus_infinity_has_no_share(ops: Ops, normal: Any, width: int) -> None:
     assert nmse(result, reference.softmax(as_kernels_see(x))) <= LARGEST_NMSE
     assert (result[:, 1::2] == 0).all()
     assert np.isneginf(logarithm[:, 1::2]).all()
-    np.testing.assert_allclose(logarithm[:, ::2], reference.log_softmax(as_kernels_see(x[:, ::2])), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        logarithm[:, ::2], reference.log_softmax(as_kernels_see(x[:, ::2])), rtol=1e-5, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("width", [1, 3, 16, 17, 40])
 @pytest.mark.parametrize("bad", ["all -inf", "inf", "nan first", "nan last"])
-def test_rows_without_a_distribution_are_nan_and_leave_others_alone(ops: Ops, normal: Any, width: int, bad: str) -> None:
+def test_rows_without_a_distribution_are_nan_and_leave_others_alone(
+    ops: Ops, normal: Any, width: int, bad: str
+) -> None:
     """As 0/0 and inf/inf are in NumPy and in every framework."""
     x = normal(3, width)
     if bad == "all -inf":
@@ -65,7 +69,14 @@ def test_huge_values(ops: Ops) -> None:
 
 def test_layouts_and_types(ops: Ops, normal: Any) -> None:
     big = normal(20, 30)
-    for x in (big.T, big[::2, ::3], big[::-1], np.broadcast_to(big[0], (4, 30)), big.astype(np.float16), (big * 4).astype(int)):
+    for x in (
+        big.T,
+        big[::2, ::3],
+        big[::-1],
+        np.broadcast_to(big[0], (4, 30)),
+        big.astype(np.float16),
+        (big * 4).astype(int),
+    ):
         for axis in (0, 1):
             assert nmse(ops.softmax(x, axis), reference.softmax(as_kernels_see(x), axis)) <= LARGEST_NMSE
 

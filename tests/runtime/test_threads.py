@@ -17,8 +17,8 @@ import pytest
 from glassformer.kernels import launch
 from glassformer.kernels.elementwise import CHUNK
 from glassformer.runtime import threads as threads_module
-from glassformer.runtime.engine import Ops
 from glassformer.runtime.cpus import ThreadsError
+from glassformer.runtime.engine import Ops
 from glassformer.runtime.executor import Eager, claim_size
 from glassformer.runtime.threads import WorkerPool, aligned
 from glassformer.simd import Pointer, i64, kernel, pause
@@ -30,7 +30,7 @@ TASKS = 40
 
 @kernel
 def count(tally: Pointer[i64], spin: i64, begin: i64, end: i64) -> None:
-    """Add 1 to the place of each task, after some turns of waiting; no two tasks share a place, so nothing is atomic."""
+    """Add 1 to the place of each task, after some turns of waiting; tasks share no place, so nothing is atomic."""
     for task in range(begin, end):
         for _ in range(spin):
             pause()
@@ -184,15 +184,19 @@ def test_a_forked_child_starts_workers_of_its_own() -> None:
 
 @pytest.mark.parametrize("turn", range(10))
 def test_an_interrupt_waits_until_the_workers_are_done(pool: WorkerPool, turn: int) -> None:
-    """Ctrl-C during a launch: no worker writes into the caller's arrays once the exception is out, and the pool lives."""
+    """Ctrl-C during a launch: no worker writes into the caller's arrays once the exception is out; the pool lives."""
     if turn % 2:
         wait_for(lambda: all(parked(pool)), "workers to park")
     tally = np.zeros(TASKS, np.int64)
     timer = threading.Timer(0.01 + 0.0013 * turn, _thread.interrupt_main)
-    with pytest.raises(KeyboardInterrupt):
+
+    def launch_until_interrupted() -> None:
         timer.start()
         while True:
             launches(pool, tally, 1, spin=1000)
+
+    with pytest.raises(KeyboardInterrupt):
+        launch_until_interrupted()
     seen = tally.copy()
     assert len(set(seen.tolist())) == 1, "every launch that began was finished"
     time.sleep(0.005)
@@ -264,11 +268,10 @@ def test_a_limit_on_threads_is_our_error(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_process_ends_quietly_while_workers_spin() -> None:
     program = "import numpy as np\nfrom glassformer import ops\nops.matmul(np.ones((300, 300)), np.ones((300, 300)))"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "GLASSFORMER_THREADS": "3"}
+    command = [sys.executable, "-c", program]
     for _ in range(3):
-        done = subprocess.run(
-            [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "GLASSFORMER_THREADS": "3"},
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
         assert (done.returncode, done.stderr) == (0, "")
 
 
