@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from glassformer.cli.options import DTYPES
+from glassformer.runtime.packed import KINDS, Q8
+
 ADDER = Path(__file__).parents[3] / "shared" / "data" / "models" / "gpt2-adder"
 
 
@@ -37,3 +40,8 @@ def test_a_model_that_adds(cli, left, right):
     prompt = " ".join(f"{left:02}{right:02}")
     out = cli("generate", "--model", str(ADDER), "--prompt-ids", prompt, "-n", "3").out
     assert int("".join(reversed(out.split()))) == left + right
+
+
+def test_every_type_that_the_loader_knows_is_a_choice(cli):
+    assert set(DTYPES) == {"auto", *KINDS, Q8}
+    assert cli("generate", "Once", "-n", "3", "--dtype", "q8").code == 0
