@@ -14,7 +14,7 @@ import pytest
 from kernel_source import import_text
 
 from glassformer.simd import f32, fma
-from glassformer.simd.ops_arithmetic import exact_fma, fma_reference
+from glassformer.simd.ops_fma import exact_fma, fma_reference
 from glassformer.simd.target import TARGETS, runnable_targets
 
 Array = npt.NDArray[Any]

@@ -25,6 +25,7 @@ LN2_HIGH, LN2_LOW = 0.693359375, -2.12194440054690583e-4  # the first has few bi
 ROUND = 12582912.0  # 1.5 * 2^23: adding it rounds an f32 to a whole number, found in the low bits of the sum
 ROUND_BITS = 0x4B400000
 SQRT_HALF_BITS = 0x3F3504F3
+SIGN_BIT = -(2**31)
 SMALLEST_NORMAL = 1.1754943508222875e-38
 
 # Highest power first.
@@ -109,9 +110,10 @@ def _tanh(x: f32xN) -> f32xN:
     p = f32xN(TANH[0])
     for i in static_range(1, len(TANH)):
         p = fma(p, square, TANH[i])
-    near = fma(x * square, p, x)
+    near = fma(size * square, p, size)
     far = 1.0 - 2.0 / (_exp(size + size) + 1.0)
-    return select(size < 0.625, near, select(x < 0.0, -far, far))
+    sign = bitcast(x, i32xN) & SIGN_BIT
+    return bitcast(bitcast(select(size < 0.625, near, far), i32xN) | sign, f32xN)
 
 
 @kernel
@@ -163,7 +165,7 @@ exp = function("exp", "e^x in f32, within 1 ulp", _exp)
 log = function("log", "natural logarithm in f32, within 1 ulp; NaN below 0, -infinity at 0", _log)
 tanh = function("tanh", "hyperbolic tangent in f32, within 2 ulp", _tanh)
 erf = function("erf", "error function in f32, within 2 ulp", _erf)
-rsqrt = function("rsqrt", "1 / sqrt(x) in f32, within 1 ulp", _rsqrt)
+rsqrt = function("rsqrt", "1 / sqrt(x) in f32, within 1.5 ulp", _rsqrt)
 barrier = define(
     "barrier",
     "wait until `threads` threads have come here; `arrivals` counts for ever",
