@@ -8,8 +8,9 @@ import pytest
 from gpt2_cases import checkpoint, random_ids, save
 from gpt2_twin import error, logits
 
-from glassformer.models.gpt2 import GPT2
+from glassformer.models.gpt2 import GPT2, unobserved
 from glassformer.models.load import load_network
+from glassformer.runtime.engine import ShapeError
 from glassformer.runtime.kv_cache import CacheError, KVCache
 
 TOKENS = 150  # more than two blocks of the attention kernel
@@ -132,3 +133,71 @@ def test_no_tokens_give_no_rows(network: GPT2, ids: npt.NDArray[np.int32]) -> No
     assert network.forward(ids[:0], cache, last_only=False).shape == (0, 131)
     assert network.forward(ids[:0], cache).shape == (0, 131)
     assert cache.length == 0
+
+
+# ------------------------------------------------------------ the recorded step
+
+
+def test_a_recorded_step_gives_the_bits_of_the_observed_one(
+    network: GPT2, ids: npt.NDArray[np.int32], whole: Float32
+) -> None:
+    """Single tokens go through a plan unless somebody looks; going back and forth between the two changes nothing."""
+    cache = network.new_cache(TOKENS)
+    for place in range(70):
+        see = (lambda _, x: x) if place % 3 == 1 else unobserved
+        assert np.array_equal(network.forward(ids[place : place + 1], cache, see=see)[0], whole[place])
+
+
+def test_a_recorded_step_outlives_truncation_and_chunks(
+    network: GPT2, ids: npt.NDArray[np.int32], whole: Float32
+) -> None:
+    cache = network.new_cache(TOKENS)
+    for first, chunk in ((0, 5), (66, 20), (130, 7)):
+        cache.truncate(min(cache.length, first))
+        network.forward(ids[cache.length : first + chunk], cache)
+        for place in range(first + chunk, first + chunk + 3):
+            assert np.array_equal(network.forward(ids[place : place + 1], cache)[0], whole[place])
+
+
+def test_logits_of_a_step_stay_as_they_are(network: GPT2, ids: npt.NDArray[np.int32]) -> None:
+    """The plan writes one buffer again and again; what was handed out is not it."""
+    cache = network.new_cache(8)
+    first = network.forward(ids[:1], cache)
+    kept = first.copy()
+    second = network.forward(ids[1:2], cache)
+    assert np.array_equal(first, kept)
+    assert not np.array_equal(first, second)
+    first[:] = 0
+    assert np.array_equal(network.forward(ids[1:2], cached(network, ids[:1])), second)
+
+
+def cached(network: GPT2, ids: npt.NDArray[np.int32]) -> KVCache:
+    """A cache of eight tokens that has read some."""
+    cache = network.new_cache(8)
+    network.forward(ids, cache)
+    return cache
+
+
+@pytest.mark.parametrize("token", [-1, 131, 2**31 - 1])
+@pytest.mark.parametrize("read", [0, 1])
+def test_a_token_outside_the_vocabulary_is_an_error_either_way(token: int, read: int, network: GPT2) -> None:
+    cache = network.new_cache(8)
+    for _ in range(read):
+        network.forward(np.array([0], np.int32), cache)
+    for bad in ([token], [0, token]):
+        with pytest.raises(ShapeError, match=str(token)):
+            network.forward(np.array(bad, np.int32), cache)
+        assert cache.length == read
+
+
+def test_the_end_of_the_window_is_an_error(network: GPT2, ids: npt.NDArray[np.int32]) -> None:
+    """A cache may be larger than the model's window; positions beyond it do not exist, recorded or not."""
+    cache = network.new_cache(200)
+    network.forward(ids, cache)
+    network.forward(ids[:9], cache)
+    network.forward(ids[:1], cache)
+    assert cache.length == 160
+    for count in (1, 2):
+        with pytest.raises(ShapeError, match=f"{160 + count} tokens exceed the context window: .* 160 positions"):
+            network.forward(ids[:count], cache)
+        assert cache.length == 160

@@ -99,6 +99,9 @@ class GPT2:
         token that nobody looks at goes through the cache's plan; the launches, and so the bits, are the same.
         """
         cache.check_room(len(ids))
+        end, window = cache.length + len(ids), self.config.n_positions
+        if end > window:  # a plan looks positions up unchecked
+            raise ShapeError(f"{end} tokens exceed the context window: the model has {window} positions")
         if len(ids) == 1 and see is unobserved and isinstance(self.ops.executor, Eager):
             logits = self.planned(self.ops.executor, ids, cache)  # [1, vocab_size]
         else:
