@@ -161,7 +161,7 @@ def inlined(*_: Any) -> str:
     raise NotImplementedError
 
 
-exp = function("exp", "e^x in f32, within 1 ulp", _exp)
+exp = function("exp", "e^x in f32, within 1.05 ulp", _exp)
 log = function("log", "natural logarithm in f32, within 1 ulp; NaN below 0, -infinity at 0", _log)
 tanh = function("tanh", "hyperbolic tangent in f32, within 2 ulp", _tanh)
 erf = function("erf", "error function in f32, within 2 ulp", _erf)
