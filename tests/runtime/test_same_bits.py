@@ -55,6 +55,7 @@ CASES: dict[str, Case] = {
     "attention whole": lambda ops: attend(ops, 131, 20, 131),
     "attention in chunks": lambda ops: attend(ops, 131, 64, 50),
     "broadcasting": lambda ops: ops.add(numbers(50, 1, 33), numbers(7, 1)),
+    "pairs": lambda ops: ops.divide(numbers(9001), numbers(9001)[::-1]),
     **{f"linear {kind}": lambda ops, kind=kind: linear(ops, 13, 129, 200, kind) for kind in KINDS},  # type: ignore[misc]
     **{n: lambda ops, n=n: getattr(ops, n)(numbers(90, 101), numbers(90, 101) + 0) for n in BINARY},  # type: ignore[misc]
     **{n: lambda ops, n=n: getattr(ops, n)(np.abs(numbers(90, 101)) * 4) for n in UNARY},  # type: ignore[misc]

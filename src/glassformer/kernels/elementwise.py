@@ -17,6 +17,19 @@ def unary(x: Pointer[f32], out: Pointer[f32], size: i64, begin: i64, end: i64, *
 
 
 @kernel
+def pairs(
+    x: Pointer[f32], y: Pointer[f32], out: Pointer[f32], size: i64, begin: i64, end: i64, *, F: Operation
+) -> None:
+    """out[i] = F(x[i], y[i]);  x, y, out: [size]; a task is a chunk."""
+    for chunk in range(begin, end):
+        start = chunk * CHUNK
+        stop = min(start + CHUNK, size)
+        for i in range(start, stop, 16):
+            a = load(x + i, f32x16, count=stop - i)
+            store(out + i, F(a, load(y + i, f32x16, count=stop - i)), count=stop - i)
+
+
+@kernel
 def binary(
     x: Pointer[f32], y: Pointer[f32], out: Pointer[f32], x_offsets: Pointer[i64], y_offsets: Pointer[i64], width: i64,
     begin: i64, end: i64, *, F: Operation, X_STEP: int, Y_STEP: int,

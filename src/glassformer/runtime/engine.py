@@ -26,7 +26,7 @@ from glassformer.runtime.packed import PackedMatrix, Table
 from glassformer.runtime.quantized import QuantizedMatrix, embedding_rows_q8, linear_q8
 from glassformer.simd import Kernel, absolute, add, div, exp, log, maximum, minimum, mul, neg, sqrt, sub
 from glassformer.simd.table import Operation
-from glassformer.simd.types import f32
+from glassformer.simd.types import byte_size, f32
 
 Float32 = npt.NDArray[np.float32]
 Int32 = npt.NDArray[np.int32]
@@ -35,6 +35,9 @@ ACTIVATIONS: dict[str, Kernel] = {
     "gelu_new": activation.gelu_tanh, "gelu": activation.gelu_exact, "relu": activation.relu, "silu": activation.silu,
     "tanh": activation.tanh_activation,
 }  # fmt: skip
+
+
+NEAR_BYTES = 32 << 10  # of the nearest cache, that a matrix product's weights may fill while many rows pass
 
 
 class ShapeError(GlassformerError):
@@ -145,7 +148,8 @@ class Ops:
         kind, data = (weight.kind, weight.data) if isinstance(weight, PackedMatrix) else (f32, weight)
         k_stride, block_stride = (BLOCK, k * BLOCK) if packed else (n, BLOCK)
         kernel = matmul.specialise(W=kind, VECTORS=vectors, TOKENS=rows, BIAS=bias is not None, PACKED=packed)
-        arguments = (x, data, bias, out, *offsets, m, k, n, k, k_stride, block_stride)
+        depth = max(k, 1) if m <= rows else NEAR_BYTES // (BLOCK * byte_size(kind))
+        arguments = (x, data, bias, out, *offsets, m, k, n, k, k_stride, block_stride, depth)
         self.executor.run(Launch(kernel, arguments, len(offsets[0]) * -(-n // BLOCK), out.size * k))
 
     # ------------------------------------------------------------ elementwise
@@ -155,6 +159,10 @@ class Ops:
         shape = broadcast_shape(x.shape, y.shape)
         out = self.executor.empty(shape)
         if out.size == 0:
+            return out
+        if x.shape == y.shape:
+            kernel = elementwise.pairs.specialise(F=operation)
+            self.executor.run(Launch(kernel, (x, y, out, out.size), -(-out.size // elementwise.CHUNK), out.size))
             return out
         width, steps, offsets = rows_of(x, y, shape)
         kernel = elementwise.binary.specialise(F=operation, X_STEP=steps[0], Y_STEP=steps[1])
@@ -286,7 +294,7 @@ class Ops:
     def embedding(self, table: Table | PackedMatrix | QuantizedMatrix | npt.ArrayLike, ids: npt.ArrayLike) -> Float32:
         """Rows of a table.
 
-        Table: [rows, width] (an array, or a matrix packed as [width, rows]), ids: [...] -> [..., width].
+        table: [rows, width] (an array, or a matrix packed as [width, rows]), ids: [...] -> [..., width].
         """
         if isinstance(table, QuantizedMatrix):
             index = as_ids(ids, table.outputs)
@@ -381,18 +389,11 @@ def item_offsets(x: Float32, batch: tuple[int, ...]) -> npt.NDArray[np.int64]:
 
 
 def rows_of(x: Float32, y: Float32, shape: tuple[int, ...]) -> tuple[int, tuple[int, int], list[npt.NDArray[np.int64]]]:
-    """A broadcast pair as rows of the last axis: its width, each operand's step along it (0 or 1), and where rows
-    begin.
-
-    Operands of one shape are cut into rows of any length that divides them, so that threads can share them.
-    """
-    if x.shape == y.shape == shape and len(shape) == 1:
-        shape = (1, *shape)
-        x, y = x[None], y[None]
-    width = shape[-1] if shape else 1
+    """A broadcast pair as rows of the last axis: its width, each operand's step along it (0 or 1), where rows begin."""
+    width = shape[-1]
     offsets, steps = [], []
     for array in (x, y):
-        full = array.reshape((1,) * (max(len(shape), 1) - array.ndim) + array.shape)
+        full = array.reshape((1,) * (len(shape) - array.ndim) + array.shape)
         steps.append(1 if full.shape[-1] == width and width > 1 else 0)
         starts = (np.arange(full[..., 0].size, dtype=np.int64) * full.shape[-1]).reshape(full.shape[:-1])
         offsets.append(np.ascontiguousarray(np.broadcast_to(starts, shape[:-1])).reshape(-1))
