@@ -13,41 +13,49 @@ BLOCK = 64  # outputs whose weights lie together in a packed matrix: [blocks][in
 @kernel
 def tile(
     x: Pointer[f32], x_stride: i64, weight: Pointer[u8], column: i64, k_stride: i64, bias: Pointer[f32],
-    out: Pointer[f32], out_stride: i64, inputs: i64, width: i64, *, W: type[Value], VECTORS: int, TOKENS: int,
-    BIAS: bool, PACKED: bool,
+    out: Pointer[f32], out_stride: i64, first_k: i64, last_k: i64, whole: i64, width: i64,
+    *, W: type[Value], VECTORS: int, TOKENS: int, BIAS: bool, PACKED: bool,
 ) -> None:  # fmt: skip
-    """out[t, :width] = x[t] @ weight[:, column :][:, :width] (+ bias) for TOKENS rows and at most 16 * VECTORS
-    columns.
+    """Go on with out[t, :width] = x[t] @ weight[:, column :][:, :width] (+ bias) over inputs first_k to last_k.
+
+    TOKENS rows, at most 16 * VECTORS columns; between the calls for one element its sum lies in `out`, and the one that
+    ends at input `whole` adds the bias.
     """
     columns = cast(weight, W) + column
-    total = [[f32x16(0.0) for t in static_range(TOKENS)] for v in static_range(VECTORS)]
-    for k in range(inputs):
+    begun = width if first_k > 0 else i64(0)  # a count of 0 loads zeros
+    total = [
+        [load(out + t * out_stride + 16 * v, f32x16, count=begun - 16 * v) for t in static_range(TOKENS)]
+        for v in static_range(VECTORS)
+    ]
+    for k in range(first_k, last_k):
         row = columns + k * k_stride
         for v in static_range(VECTORS):
             w = load(row + 16 * v, vector(W, 16)) if PACKED else load(row + 16 * v, vector(W, 16), count=width - 16 * v)
             wide = f32x16(w)
             for t in static_range(TOKENS):
                 total[v][t] = fma(wide, x[t * x_stride + k], total[v][t])
+    if BIAS and last_k == whole:
+        for v in static_range(VECTORS):
+            b = load(bias + 16 * v, f32x16, count=width - 16 * v)
+            for t in static_range(TOKENS):
+                total[v][t] = total[v][t] + b
     for v in static_range(VECTORS):
         for t in static_range(TOKENS):
-            y = total[v][t]
-            if BIAS:
-                y = y + load(bias + 16 * v, f32x16, count=width - 16 * v)
-            store(out + t * out_stride + 16 * v, y, count=width - 16 * v)
+            store(out + t * out_stride + 16 * v, total[v][t], count=width - 16 * v)
 
 
 @kernel
 def matmul(
     x: Pointer[f32], weight: Pointer[u8], bias: Pointer[f32], out: Pointer[f32], x_offsets: Pointer[i64],
     weight_offsets: Pointer[i64], rows: i64, inputs: i64, outputs: i64, x_stride: i64, k_stride: i64,
-    block_stride: i64, begin: i64, end: i64,
+    block_stride: i64, depth: i64, begin: i64, end: i64,
     *, W: type[Value], VECTORS: int, TOKENS: int, BIAS: bool, PACKED: bool,
 ) -> None:  # fmt: skip
-    """out[b] = x[b] @ weight[b] (+ bias);  x[b]: [rows, inputs], weight[b]: [inputs, outputs] of type W, out: [batch,
-    rows, outputs].
+    """out[b] = x[b] @ weight[b] (+ bias), weights of type W.
 
-    Offsets (in elements) say where each item of the batch begins. A task is a block of columns of one item; its weights
-    stay in the cache while all rows pass.
+    x[b]: [rows, inputs], weight[b]: [inputs, outputs], out: [batch, rows, outputs]. Offsets (in elements) say where each
+    item of the batch begins. A task is a block of columns of one item. Of its weights, `depth` inputs at a time stay in
+    the nearest cache while all rows pass.
     """
     blocks = (outputs + BLOCK - 1) // BLOCK
     for task in range(begin, end):
@@ -56,14 +64,17 @@ def matmul(
         column = weight_offsets[item] + task % blocks * block_stride
         source = x + x_offsets[item]
         target = out + item * rows * outputs + first
-        t = i64(0)
-        for TILE in (TOKENS, 2, 1):
-            while t + TILE <= rows:
-                for V in static_range(0, BLOCK // 16, VECTORS):
-                    if PACKED or first + 16 * V < outputs:
-                        tile(
-                            source + t * x_stride, x_stride, weight, column + 16 * V, k_stride, bias + first + 16 * V,
-                            target + t * outputs + 16 * V, outputs, inputs, outputs - first - 16 * V,
-                            W=W, VECTORS=VECTORS, TOKENS=TILE, BIAS=BIAS, PACKED=PACKED,
-                        )  # fmt: skip
-                t += TILE
+        for first_k in range(0, max(inputs, 1), depth):
+            last_k = min(first_k + depth, inputs)
+            t = i64(0)
+            for TILE in (TOKENS, 2, 1):
+                while t + TILE <= rows:
+                    for V in static_range(0, BLOCK // 16, VECTORS):
+                        if PACKED or first + 16 * V < outputs:
+                            tile(
+                                source + t * x_stride, x_stride, weight, column + 16 * V, k_stride,
+                                bias + first + 16 * V, target + t * outputs + 16 * V, outputs, first_k, last_k, inputs,
+                                outputs - first - 16 * V,
+                                W=W, VECTORS=VECTORS, TOKENS=TILE, BIAS=BIAS, PACKED=PACKED,
+                            )  # fmt: skip
+                    t += TILE
