@@ -155,7 +155,18 @@ def masks(lanes: int) -> Iterator[tuple[Kind, str]]:
     """Operations on masks, their results as numbers."""
     wide = vector(i32, lanes)
     one = f"{type_text(wide)}(1)"
-    for text in ("p & q", "p | q", "p ^ q", "~p", "p == q", "p != q", "bit_and(p, q)", "bit_or(p, q)", "bit_xor(p, q)", "invert(p)"):
+    for text in (
+        "p & q",
+        "p | q",
+        "p ^ q",
+        "~p",
+        "p == q",
+        "p != q",
+        "bit_and(p, q)",
+        "bit_or(p, q)",
+        "bit_xor(p, q)",
+        "invert(p)",
+    ):
         yield wide, f"select({text}, {one}, 0)"
     for text in ("all_of(p)", "any_of(p)", "all_of(p | ~p)", f"lane(p, {lanes - 1})"):
         yield i32, f"select({text}, i32(1), 0)"
@@ -166,7 +177,8 @@ def masks(lanes: int) -> Iterator[tuple[Kind, str]]:
     if lanes >= 8:
         yield {8: SCALARS[4], 16: SCALARS[5], 32: SCALARS[6], 64: SCALARS[7]}[lanes], "mask_bits(p)"
     if lanes >= 4:
-        yield wide, f"dot_u8_i8(g, load(u + i * {lanes * 4}, vector(u8, {lanes * 4})), load(v + i * {lanes * 4}, vector(i8, {lanes * 4})))"
+        four = 4 * lanes
+        yield wide, f"dot_u8_i8(g, load(u + i * {four}, vector(u8, {four})), load(v + i * {four}, vector(i8, {four})))"
 
 
 def atomics(kind: Kind) -> list[str]:
@@ -174,7 +186,8 @@ def atomics(kind: Kind) -> list[str]:
     if kind.lanes != 1 or kind.kind not in "iu" or kind.bits < 32:
         return []
     return [
-        f"p8 = cast(o, {kind.name})", "atomic_store(p8, a)", "t1 = atomic_add(p8, b)", "t2 = compare_exchange(p8, a + b, c)",
+        f"p8 = cast(o, {kind.name})", "atomic_store(p8, a)", "t1 = atomic_add(p8, b)",
+        "t2 = compare_exchange(p8, a + b, c)",
         "t3 = compare_exchange(p8, c + 1, a)", "t4 = atomic_load(p8)", "pause()", "prefetch(p8)",
     ]  # fmt: skip
 
@@ -223,7 +236,7 @@ def kernel_text(scalar: Kind, lanes: tuple[int, ...] = LANES, blocks: int = 4) -
     for n in lanes:
         writer = Writer()
         body(vector(scalar, n), writer)
-        rounds = blocks * 64 // max(n, 4)  # one lane at a time: a quarter of the inputs will do
+        rounds = blocks * 64 // max(n, 8)  # narrow ones: a part of the inputs will do
         start = f"    for i in range({rounds}):\n        o = out + ({total} + i * {writer.size})\n"
         loops = [
             start + "".join(f"        {line}\n" for line in (*writer.prelude, *writer.lines[k : k + CHUNK]))

@@ -92,8 +92,8 @@ def test_no_step_of_two_threads_is_lost(kind: str, tmp_path: Path) -> None:
     cell[:] = 0
     guarded: Variant = module.locked.specialise()
     guarded(cell, total, 0)
-    together(*[lambda: guarded(cell, total, 2_000)] * 2)
-    assert (cell[0], total[0]) == (0, 4_000)
+    together(*[lambda: guarded(cell, total, 1_000)] * 2)
+    assert (cell[0], total[0]) == (0, 2_000)
 
 
 @pytest.mark.parametrize("target", runnable_targets())
@@ -105,11 +105,11 @@ def test_nobody_passes_the_barrier_early(target: str, tmp_path: Path) -> None:
     results: list[Any] = [None, None]
 
     def share(me: int) -> None:
-        results[me] = step(arrivals, cells, me, 2, 200, target=level)
+        results[me] = step(arrivals, cells, me, 2, 40, target=level)
 
     together(lambda: share(0), lambda: share(1))
     assert results == [0, 0]
-    assert arrivals[0] == 800
+    assert arrivals[0] == 160
 
 
 @pytest.mark.parametrize("target", runnable_targets())

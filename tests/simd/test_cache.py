@@ -42,11 +42,20 @@ def test_what_is_written_is_read(filled: Path) -> None:
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda d: b"", lambda d: d[:7], lambda d: d[:47], lambda d: d[:-1], lambda d: d + b"x", lambda d: b"GFKERN00" + d[8:],
-        lambda d: d[:8] + struct.pack("<Q", 2**63) + d[16:], lambda d: d[:8] + bytes(8) + d[16:], lambda d: d[:20] + b"!" + d[21:],
-        lambda d: d[:100] + b"!" + d[101:], lambda d: d[48:], lambda d: bytes(len(d)),
+        lambda d: b"",
+        lambda d: d[:7],
+        lambda d: d[:47],
+        lambda d: d[:-1],
+        lambda d: d + b"x",
+        lambda d: b"GFKERN00" + d[8:],
+        lambda d: d[:8] + struct.pack("<Q", 2**63) + d[16:],
+        lambda d: d[:8] + bytes(8) + d[16:],
+        lambda d: d[:20] + b"!" + d[21:],
+        lambda d: d[:100] + b"!" + d[101:],
+        lambda d: d[48:],
+        lambda d: bytes(len(d)),
     ],
-)  # fmt: skip
+)
 def test_a_spoilt_file_is_a_miss(spoil: Any, filled: Path) -> None:
     data = entry(filled).read_bytes()
     assert spoil(data) != data
@@ -137,7 +146,9 @@ def run_fresh(module: Any, n: int, compiled: list[str], monkeypatch: pytest.Monk
     return int(result or 0)
 
 
-def test_a_kernel_is_compiled_once_and_again_when_its_file_is_spoilt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kernel_is_compiled_once_and_again_when_its_file_is_spoilt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     module, folder = import_text(tmp_path, WORK), tmp_path / "cache"
     compiled: list[str] = []
     for expected, spoil in ((1, None), (1, None), (2, b"rubbish"), (2, None), (3, b"")):
@@ -161,7 +172,11 @@ def test_two_processes_at_once(tmp_path: Path) -> None:
     (tmp_path / "shared_kernel.py").write_text(HEADER + WORK)
     command = [sys.executable, "-c", "import shared_kernel; print(shared_kernel.work(1))"]
     source = Path(cache.__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{source}", FOLDER_VARIABLE: str(tmp_path / "cache")}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{tmp_path}{os.pathsep}{source}",
+        FOLDER_VARIABLE: str(tmp_path / "cache"),
+    }
     running = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     assert [p.communicate(timeout=60)[0].strip() for p in running] == ["43"] * 3
     assert len(list((tmp_path / "cache" / "kernels").iterdir())) == 1
@@ -197,10 +212,17 @@ def test_the_key_names_all_that_the_code_depends_on(tmp_path: Path, monkeypatch:
     assert base == key_of(tmp_path, KEYED.replace("SETTINGS = math", "SETTINGS = 3"))  # which no kernel reads
     assert base == key_of(tmp_path, KEYED, T=1)
     edits = [
-        ("x + 1", "x + 2"), ("SIZE, FACTORS, KIND = 4", "SIZE, FACTORS, KIND = 5"), ("(1, 2)", "(1, 3)"), ("(1, 2), f32", "(1, 2), f64"),
-        ("total += inner", "total -= inner"), ("math.tau", "math.pi"), ("T: int = 1", "T: int = 2"), ("x: i64", "x: i32"),
-        ("total: i64 = n", "total: i32 = n"), ("n: i64, *", "n: u64, *"),
-    ]  # fmt: skip
+        ("x + 1", "x + 2"),
+        ("SIZE, FACTORS, KIND = 4", "SIZE, FACTORS, KIND = 5"),
+        ("(1, 2)", "(1, 3)"),
+        ("(1, 2), f32", "(1, 2), f64"),
+        ("total += inner", "total -= inner"),
+        ("math.tau", "math.pi"),
+        ("T: int = 1", "T: int = 2"),
+        ("x: i64", "x: i32"),
+        ("total: i64 = n", "total: i32 = n"),
+        ("n: i64, *", "n: u64, *"),
+    ]
     keys = [key_of(tmp_path, KEYED.replace(old, new)) for old, new in edits]
     keys += [key_of(tmp_path, KEYED, T=2), key_of(tmp_path, KEYED, T=1.0), key_of(tmp_path, KEYED, T=True)]
     monkeypatch.setattr("math.tau", 6.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -105,7 +104,9 @@ def test_narrowing_rounds_to_nearest_even(converters: tuple[str, Any], target: s
 @pytest.mark.parametrize("target", runnable_targets())
 def test_a_nan_stays_a_nan(converters: tuple[str, Any], target: str) -> None:
     name, module = converters
-    x = np.array([0x7FC00000, 0xFFC00000, 0x7F800001, 0x7FFFFFFF, 0xFF800001, 0x7FA00000, 0xFFFFFFFF, 0x7F801000] * 2, np.uint32)
+    x = np.array(
+        [0x7FC00000, 0xFFC00000, 0x7F800001, 0x7FFFFFFF, 0xFF800001, 0x7FA00000, 0xFFFFFFFF, 0x7F801000] * 2, np.uint32
+    )
     found = run(module.narrow, target, x.view(np.float32), np.zeros(16, np.uint16))
     back = exact_bf16(found) if name == "bf16" else found.view(np.float16).astype(np.float32)
     assert np.isnan(back).all()

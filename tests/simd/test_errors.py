@@ -51,7 +51,10 @@ STATEMENTS = {
     "float literal for an integer": ("y = «n + 0.5", "the literal 0.5 does not fit i64"),
     "literal too large for a float": ("y = «v * 1e39", "the literal 1e+39 does not fit f32"),
     "literal in a conversion": ("y = «u8(256)", "the literal 256 does not fit u8"),
-    "half floats do not compute": ("y = load(cast(x, f16), f16x16)\n    z = «y + y", "not defined for f16x16; convert to f32"),
+    "half floats do not compute": (
+        "y = load(cast(x, f16), f16x16)\n    z = «y + y",
+        "not defined for f16x16; convert to f32",
+    ),
     "integers do not divide": ("y = «n / 2", "div: not defined for i64"),
     "division by zero": ("y = «n // 0", "division by 0"),
     "changed type": ("y = n\n    y = «v", "y is i64, the value is f32x16, not i64; write i64(x)"),
@@ -82,18 +85,30 @@ STATEMENTS = {
     "gather mask": ("y = «gather(x, i32x16(0), n > 0)", "the mask of gather must be a mask of as many lanes"),
     "dot product": ("y = «dot_u8_i8(i32x16(0), u8x32(0), i8x64(0))", "dot_u8_i8 with i32x16 takes u8x64 and i8x64"),
     # control flow
-    "if on a vector": ("if «v > 0.0:\n        pass", "a condition is one truth value, this is mask16; compare, or use any_of"),
+    "if on a vector": (
+        "if «v > 0.0:\n        pass",
+        "a condition is one truth value, this is mask16; compare, or use any_of",
+    ),
     "while on a number": ("while «n:\n        pass", "a condition is one truth value, this is i64"),
     "not a number": ("y = «not n", "a condition is one truth value"),
     "chained vectors": ("y = «v < v < v", "vectors compare two at a time"),
     "break in a static loop": ("for t in static_range(2):\n        «break", "break and continue need a run-time loop"),
     "loop over a value": ("for y in «n:\n        pass", "this must be known at compile time"),
-    "static loop of a run-time length": ("for y in static_range(«n):\n        pass", "this must be known at compile time"),
-    "static loop too long": ("for y in «static_range(10**9):\n        pass", "unrolling 1000000000 times; at most 4096"),
+    "static loop of a run-time length": (
+        "for y in static_range(«n):\n        pass",
+        "this must be known at compile time",
+    ),
+    "static loop too long": (
+        "for y in «static_range(10**9):\n        pass",
+        "unrolling 1000000000 times; at most 4096",
+    ),
     "range of floats": ("for y in «range(1.5):\n        pass", "not defined for f32"),
     "range of step 0": ("for y in «range(0, n, 0):\n        pass", "the step of a range must not be 0"),
     "range by name": ("for y in «range(n, step=2):\n        pass", "range takes one to three numbers"),
-    "while else": ("while n > 0:\n        n -= 1\n    else:\n        «n = 3", "while ... else is not part of the kernel language"),
+    "while else": (
+        "while n > 0:\n        n -= 1\n    else:\n        «n = 3",
+        "while ... else is not part of the kernel language",
+    ),
     "for else": ("«for y in range(n):\n        pass\n    else:\n        pass", "write `for name in range(...)`"),
     "constant changed in a branch": ("N = 1\n    if n > 0:\n        «N = 2", "N is known at compile time"),
     "constant of a branch": ("if n > 0:\n        N = 2\n    y = «N", "N is not defined here"),
@@ -185,7 +200,8 @@ def test_a_wrong_return_fails(result: str, statement: str, message: str, tmp_pat
 
 
 def test_columns_count_characters_and_excerpts_show_the_place(tmp_path: Path) -> None:
-    text = "def outer():\n    @kernel\n    def work(n: i64) -> None:\n        größe, länge = n, «fehlt\n    return work\n\n\nwork = outer()\n"
+    inner = "    @kernel\n    def work(n: i64) -> None:\n        größe, länge = n, «fehlt\n"
+    text = f"def outer():\n{inner}    return work\n\n\nwork = outer()\n"
     expect(tmp_path, text, "fehlt is not defined here")
     module = import_text(tmp_path, text.replace("«", ""))
     with pytest.raises(KernelError) as caught:
@@ -240,7 +256,9 @@ def takes(n: i64, x: f32) -> None:
     pass
 
 
-@pytest.mark.parametrize("args", [(), (1,), (1, 2.0, 3), ("1", 2.0), (1.5, 2.0), (2**63, 1.0), (1, "x"), (None, 1.0), (1, 1e39)])
+@pytest.mark.parametrize(
+    "args", [(), (1,), (1, 2.0, 3), ("1", 2.0), (1.5, 2.0), (2**63, 1.0), (1, "x"), (None, 1.0), (1, 1e39)]
+)
 def test_arguments_that_do_not_fit_are_refused(args: tuple[object, ...]) -> None:
     with pytest.raises(OperandError, match="takes"):
         takes(*args)

@@ -108,4 +108,6 @@ def test_rounding_twice_would_be_told_apart() -> None:
     z = np.float32(2.0**-80)  # moves the sum off a tie of f32, but is lost in f64
     product = np.float64(x) * np.float64(y)
     assert np.float32(product + np.float64(z)) != rounded_once(float(x), float(y), float(z), np.float32)
-    assert float(fma(f32(float(x)), f32(float(y)), f32(float(z)))) == rounded_once(float(x), float(y), float(z), np.float32)
+    assert float(fma(f32(float(x)), f32(float(y)), f32(float(z)))) == rounded_once(
+        float(x), float(y), float(z), np.float32
+    )

@@ -6,7 +6,6 @@ The judge is float64, whose own functions err by far less than an f32's last pla
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,9 +22,12 @@ LANES = 16
 TINY = np.finfo(np.float32).smallest_subnormal
 # The function in float64, and the bound in units in the last place that the table's summary states.
 JUDGES: dict[str, tuple[Any, float]] = {
-    "exp": (np.exp, 1.05), "log": (np.log, 1), "tanh": (np.tanh, 2), "erf": (np.vectorize(math.erf, [np.float64]), 2),
+    "exp": (np.exp, 1.05),
+    "log": (np.log, 1),
+    "tanh": (np.tanh, 2),
+    "erf": (np.vectorize(math.erf, [np.float64]), 2),
     "rsqrt": (lambda x: 1 / np.sqrt(x), 1.5),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,10 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Variant, list[s
 def everywhere(count: int) -> Array:
     """f32 numbers spread evenly over all bit patterns, with more of them where functions bend."""
     spread = np.linspace(0, 2**32 - 1, count).astype(np.uint64).astype(np.uint32).view(np.float32)
-    bends = [np.linspace(a, b, count // 8).astype(np.float32) for a, b in ((-105, 90), (-1.2, 1.2), (0.2, 4.2), (0.98, 1.02), (0.6, 1.5))]
+    bends = [
+        np.linspace(a, b, count // 8).astype(np.float32)
+        for a, b in ((-105, 90), (-1.2, 1.2), (0.2, 4.2), (0.98, 1.02), (0.6, 1.5))
+    ]
     out = np.concatenate([spread, *bends])
     return out[: len(out) // LANES * LANES]
 
@@ -84,16 +89,39 @@ def test_errors_stay_within_the_bound(name: str, functions: tuple[Variant, list[
 @pytest.mark.parametrize(
     ("name", "x", "want"),
     [
-        ("exp", -np.inf, 0.0), ("exp", np.inf, np.inf), ("exp", 0.0, 1.0), ("exp", -0.0, 1.0), ("exp", 89.0, np.inf), ("exp", -104.0, 0.0),
-        ("log", 0.0, -np.inf), ("log", -0.0, -np.inf), ("log", 1.0, 0.0), ("log", np.inf, np.inf), ("log", -1.0, np.nan),
-        ("log", -np.inf, np.nan), ("tanh", 0.0, 0.0), ("tanh", -0.0, -0.0), ("tanh", np.inf, 1.0), ("tanh", -np.inf, -1.0),
-        ("tanh", 30.0, 1.0), ("erf", 0.0, 0.0), ("erf", -0.0, -0.0), ("erf", np.inf, 1.0), ("erf", -np.inf, -1.0), ("erf", -9.0, -1.0),
-        ("rsqrt", 4.0, 0.5), ("rsqrt", 0.0, np.inf), ("rsqrt", np.inf, 0.0), ("rsqrt", -1.0, np.nan),
+        ("exp", -np.inf, 0.0),
+        ("exp", np.inf, np.inf),
+        ("exp", 0.0, 1.0),
+        ("exp", -0.0, 1.0),
+        ("exp", 89.0, np.inf),
+        ("exp", -104.0, 0.0),
+        ("log", 0.0, -np.inf),
+        ("log", -0.0, -np.inf),
+        ("log", 1.0, 0.0),
+        ("log", np.inf, np.inf),
+        ("log", -1.0, np.nan),
+        ("log", -np.inf, np.nan),
+        ("tanh", 0.0, 0.0),
+        ("tanh", -0.0, -0.0),
+        ("tanh", np.inf, 1.0),
+        ("tanh", -np.inf, -1.0),
+        ("tanh", 30.0, 1.0),
+        ("erf", 0.0, 0.0),
+        ("erf", -0.0, -0.0),
+        ("erf", np.inf, 1.0),
+        ("erf", -np.inf, -1.0),
+        ("erf", -9.0, -1.0),
+        ("rsqrt", 4.0, 0.5),
+        ("rsqrt", 0.0, np.inf),
+        ("rsqrt", np.inf, 0.0),
+        ("rsqrt", -1.0, np.nan),
         *[(name, np.nan, np.nan) for name in JUDGES],
     ],
-)  # fmt: skip
+)
 def test_edges(name: str, x: float, want: float, functions: tuple[Variant, list[str]]) -> None:
-    found = run(functions, np.full(LANES, x, np.float32), "baseline" if "baseline" in TARGETS else runnable_targets()[0])[name][0]
+    found = run(
+        functions, np.full(LANES, x, np.float32), "baseline" if "baseline" in TARGETS else runnable_targets()[0]
+    )[name][0]
     assert np.array_equal(found, np.float32(want), equal_nan=True)
     assert math.isnan(want) or np.signbit(found) == np.signbit(want)
 

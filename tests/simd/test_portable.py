@@ -92,7 +92,13 @@ def test_every_operation_has_code_elsewhere(target: str, tmp_path: Path) -> None
 
 
 def test_a_dot_product_is_the_best_instruction_of_each_level(module: Any) -> None:
-    wanted = {"baseline": "pmaddwd", "avx2": "vpmaddwd", "avx512": "vpmaddwd", "avx512-vnni": "vpdpbusd", "arm64-dotprod": "usdot"}
+    wanted = {
+        "baseline": "pmaddwd",
+        "avx2": "vpmaddwd",
+        "avx512": "vpmaddwd",
+        "avx512-vnni": "vpdpbusd",
+        "arm64-dotprod": "usdot",
+    }
     for target, instruction in wanted.items():
         try:
             text = module.dot.assembly(target)
@@ -108,5 +114,7 @@ def test_a_dot_product_is_the_best_instruction_of_each_level(module: Any) -> Non
 def test_kernels_call_no_library(target: str, module: Any, tmp_path: Path) -> None:
     functions = import_text(tmp_path, functions_text(16)[0]).work
     for kernel in (module.dot, module.axpy, module.widen, functions):
-        calls = [line.split() for line in kernel.assembly(target).splitlines() if line.split()[:1] in (["callq"], ["call"])]
+        calls = [
+            line.split() for line in kernel.assembly(target).splitlines() if line.split()[:1] in (["callq"], ["call"])
+        ]
         assert not calls

@@ -10,7 +10,23 @@ import pytest
 from kernel_source import import_text
 
 from glassformer.errors import GlassformerError
-from glassformer.simd import OperandError, bf16, bool1, f16, f32, f32x4, f64, i8, i32, i32x4, i64, mask4, reference, u8, u16
+from glassformer.simd import (
+    OperandError,
+    bf16,
+    bool1,
+    f16,
+    f32,
+    f32x4,
+    f64,
+    i8,
+    i32,
+    i32x4,
+    i64,
+    mask4,
+    reference,
+    u8,
+    u16,
+)
 from glassformer.simd.ops_memory import ReferenceFault
 from glassformer.simd.reference import MODE_VARIABLE
 from glassformer.simd.types import Pointer
@@ -55,9 +71,16 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.mark.parametrize(
     ("name", "inside", "outside"),
-    [("at", (0, 7), (-1, 8, 2**40)), ("whole", (0, 4), (-1, 5, 8)), ("gathered", (0, 7), (-1, 8)), ("atomic", (0, 7), (-1, 8))],
+    [
+        ("at", (0, 7), (-1, 8, 2**40)),
+        ("whole", (0, 4), (-1, 5, 8)),
+        ("gathered", (0, 7), (-1, 8)),
+        ("atomic", (0, 7), (-1, 8)),
+    ],
 )
-def test_an_access_out_of_bounds_is_a_fault(name: str, inside: tuple[int, ...], outside: tuple[int, ...], module: Any) -> None:
+def test_an_access_out_of_bounds_is_a_fault(
+    name: str, inside: tuple[int, ...], outside: tuple[int, ...], module: Any
+) -> None:
     run = getattr(module, name)
     for i in inside:
         run(np.zeros(8, np.float32), i)
@@ -105,11 +128,23 @@ def test_values_round_and_wrap() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        lambda: f32(1.0) + i64(1), lambda: f32x4(1.0) + i32x4(1), lambda: i8(200), lambda: i8(1.5), lambda: f32(1e40), lambda: f32("1"),
-        lambda: bool(f32x4(1.0) < 2.0), lambda: f32x4(1.0)[0], lambda: int(f32x4(1.0)), lambda: range(f32(1.0)), lambda: f16(f32(1.0)) + 1,
-        lambda: Pointer[f32](0), lambda: list(f32x4(1.0)), lambda: mask4(f32x4(1.0)), lambda: ~f32(1.0),
+        lambda: f32(1.0) + i64(1),
+        lambda: f32x4(1.0) + i32x4(1),
+        lambda: i8(200),
+        lambda: i8(1.5),
+        lambda: f32(1e40),
+        lambda: f32("1"),
+        lambda: bool(f32x4(1.0) < 2.0),
+        lambda: f32x4(1.0)[0],
+        lambda: int(f32x4(1.0)),
+        lambda: range(f32(1.0)),
+        lambda: f16(f32(1.0)) + 1,
+        lambda: Pointer[f32](0),
+        lambda: list(f32x4(1.0)),
+        lambda: mask4(f32x4(1.0)),
+        lambda: ~f32(1.0),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_operation_on_values_is_our_error(wrong: Any) -> None:
     with pytest.raises(GlassformerError):
         wrong()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,87 +19,8 @@ from glassformer.simd.reference import MODE_VARIABLE
 from glassformer.simd.target import TARGETS, runnable_targets
 
 Array = npt.NDArray[Any]
-
-# Each body fills out: Pointer[i64] of 64 places from n, which takes several values, and is also run as plain Python.
-SCALAR = {
-    "steps": "for i in range(10, n, -3):\n        out[i + 20] += i\n    for i in range(2, n, 3):\n        out[i] += 1",
-    "loop variable reassigned": "total = i64(0)\n    for i in range(n):\n        i = i * 2\n        total += i\n    out[0] = total",
-    "loop variable afterwards": "i = i64(-1)\n    for i in range(n):\n        pass\n    out[0] = i",
-    "bounds taken once": "m = n\n    for i in range(m):\n        m = m + 1\n        out[i] = m",
-    "break and continue": (
-        "for i in range(20):\n        if i % 3 == 1:\n            continue\n        if i > n:\n            break\n        out[i] = i + 1"
-    ),
-    "while": "k = n\n    while True:\n        k = k - 2\n        if k < -3:\n            break\n        if k == 1:\n            continue\n"
-    "        out[k + 4] = k\n    out[63] = k",
-    "nested loops": "for i in range(n):\n        for j in range(i):\n            if j == 3:\n                break\n            out[i] += j + 1",
-    "short circuit": "if n > 2 and mark(out, 1) > 0:\n        out[2] = 1\n    if n > 2 or mark(out, 3) > 0:\n        out[4] = 1\n"
-    "    if not (n == 3) and (n > 1 or n < -1):\n        out[5] = 1",
-    "one side of a choice": "y = mark(out, 1) if n > 2 else mark(out, 2)\n    out[3] = y + (1 if n == 0 else n)",
-    "chained comparison": "out[0] = 1 if -2 < n <= 3 else 0\n    out[1] = 1 if 0 <= n < 3 < 4 else 0",
-    "division and modulo": "for i in range(-9, 10):\n        out[i + 9] = (i * 7) // (n * 2 + 3)\n        out[i + 30] = (i * 7) % (n * 2 + 3)",
-    "constants of powers of two": "for i in range(-9, 10):\n        out[i + 9] = i // 4 + i % 8 + (i >> 1) + (1 << (i & 7))",
-    "minimum and maximum": "out[0] = min(n, 2)\n    out[1] = max(n, 2)\n    out[2] = abs(n - 3)\n    out[3] = min(3, n) + max(-1, n)",
-    "unrolled": "for t in static_range(5):\n        if t == 2:\n            out[t] = n\n        elif t > 2:\n            out[t] = n * t\n"
-    "        else:\n            out[t] = -1\n    for w in (3, 5, 7):\n        out[w + 10] = n + w",
-    "lists": "r = [n * t for t in range(4) if t != 2]\n    r[1] = r[1] + r[0] + 5\n    r[-1] += 1\n    for t in static_range(len(r)):\n        out[t] = r[t]",
-    "lists in a loop": "r = [n + t for t in static_range(3)]\n    for i in range(4):\n        r = [r[2], r[0] + i, r[1]]\n"
-    "    for t in static_range(3):\n        out[t] = r[t]",
-    "rows of lists": "r = [[n, n + 1], [n + 2, n + 3]]\n    for v in static_range(2):\n        row = r[v]\n        row[0] = row[0] + 10\n"
-    "    for v in static_range(2):\n        for t in static_range(2):\n            out[v * 2 + t] = r[v][t]",
-    "several at once": "a, b = n, n + 1\n    a, b = b, a\n    out[0] = a\n    out[1] = b",
-    "constants": "K = 3\n    FACTORS = [2, 4, 8]\n    if K > 2:\n        out[0] = n * FACTORS[1] * K ** 2\n    else:\n        out[0] = nonsense",
-    "constant branch": "if len(WIDTHS) == 3 and WIDTHS[0] in (4, 5):\n        out[0] = sum(WIDTHS) + max(1, 2)\n    else:\n        out[0] = nothing",
-    "early return": "out[0] = sign(n)\n    out[1] = sign(n - 3) + sign(0 - n)\n    if n > 3:\n        return\n    out[2] = 7",
-    "kernels call kernels": "out[0] = twice(twice(n)) + add_up(out + 1, n * n)\n    put(out + 20, n)",
-    "pointers": "p = out + n\n    q = p + 3\n    q[0] = 5\n    (q + 2)[1] = 6\n    p[1] += 2\n    r = q - n\n    r[8] = r[0] + 1",
-    "augmented": "k = n\n    k += 3\n    k *= 2\n    k -= 1\n    k //= 2\n    k %= 5\n    k |= 8\n    k ^= 3\n    k &= 14\n    k <<= 2\n    k >>= 1\n    out[0] = k",
-}  # fmt: skip
-SCALAR_SETUP = '''
-WIDTHS = (4, 8, 16)
-
-
-@kernel
-def mark(p: Pointer[i64], i: i64) -> i64:
-    p[i] = p[i] + 1
-    return p[i]
-
-
-@kernel
-def sign(x: i64) -> i64:
-    """Returns early, from within a loop too."""
-    for i in range(3):
-        if x < 0:
-            return -1
-        if x == 0 and i == 2:
-            return 0
-    if x > 0:
-        return 1
-    return 0
-
-
-@kernel
-def twice(x: i64) -> i64:
-    return x * 2
-
-
-@kernel
-def add_up(p: Pointer[i64], count: i64) -> i64:
-    total = i64(0)
-    for i in range(count):
-        total += p[i] + i
-    return total
-
-
-@kernel
-def put(p: Pointer[i64], x: i64) -> None:
-    for i in range(2):
-        p[i] = x
-        if x > 2:
-            return
-        p[i + 2] = x
-
-
-'''
+SOURCE = (Path(__file__).parent / "statement_kernels.txt").read_text(encoding="utf8")
+NAMES = re.findall(r"^def (\w+)\(out: Pointer\[i64\], n: i64\)", SOURCE, re.MULTILINE)
 
 
 class Memory:
@@ -129,17 +51,13 @@ def as_plain_python(path: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def scalar_module(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    kernels = [
-        f"@kernel\ndef case_{k}(out: Pointer[i64], n: i64) -> None:\n    {body}\n\n\n" for k, body in enumerate(SCALAR.values())
-    ]
-    return import_text(tmp_path_factory.mktemp("kernels"), SCALAR_SETUP + "".join(kernels))
+    return import_text(tmp_path_factory.mktemp("kernels"), SOURCE)
 
 
-@pytest.mark.parametrize("name", SCALAR)
+@pytest.mark.parametrize("name", NAMES)
 def test_statements_mean_what_python_means(name: str, scalar_module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    label = f"case_{list(SCALAR).index(name)}"
-    case: Kernel = getattr(scalar_module, label)
-    plain = as_plain_python(Path(scalar_module.__file__))[label]
+    case: Kernel = getattr(scalar_module, name)
+    plain = as_plain_python(Path(scalar_module.__file__))[name]
     for n in (0, 1, 3, 5, -2):
         want = [0] * 64
         if name == "pointers" and n < 0:
@@ -244,7 +162,10 @@ def test_kernels_of_n_lanes_fit_every_width(lanes: int, tmp_path: Path, monkeypa
         out = np.zeros(32, np.float32)
         work(x, out, T=vector(f32, lanes))
         results.append(out)
-    expected = [np.float32(np.where((a < 0) != (b < 0), a * np.float32(0.5), a * b + np.float32(1))) for a, b in ((x, 2 + 0 * x), (1 + 0 * x, x))]
+    expected = [
+        np.float32(np.where((a < 0) != (b < 0), a * np.float32(0.5), a * b + np.float32(1)))
+        for a, b in ((x, 2 + 0 * x), (1 + 0 * x, x))
+    ]
     assert np.array_equal(results[0][:lanes], (expected[0] + expected[1])[:lanes])
     assert np.array_equal(results[0].view(np.uint32), results[1].view(np.uint32))
 
@@ -258,7 +179,8 @@ def test_a_variable_never_assigned_is_zero(tmp_path: Path) -> None:
 
 def test_results_and_ranges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (
-        "@kernel\ndef span(x: Pointer[i64], begin: i64, end: i64) -> None:\n    for i in range(begin, end):\n        x[i] += 1\n\n\n"
+        "@kernel\ndef span(x: Pointer[i64], begin: i64, end: i64) -> None:\n"
+        "    for i in range(begin, end):\n        x[i] += 1\n\n\n"
         "@kernel\ndef numbers(a: i8, b: u8, c: i16, d: u16, e: i32, f: u32, g: i64, h: u64, i: f32, j: f64) -> i64:\n"
         "    return i64(a) + i64(b) + i64(c) + i64(d) + i64(e) + i64(f) + g + i64(h) + i64(i) + i64(j)\n"
     )

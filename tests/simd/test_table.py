@@ -1,4 +1,4 @@
-"""Every operation of the table, for every type that it takes, at four widths: machine code against reference, bit by bit."""
+"""Every operation of the table, for every type that it takes, at four widths: machine code has the reference's bits."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ def edges(kind: Kind) -> Array:
     """Sixteen values at which things go wrong."""
     dtype = np.dtype(numpy_dtype(kind))
     if kind is bf16:
-        return np.array([0, 0x8000, 0x3F80, 0xBF80, 0x7F80, 0xFF80, 0x7FC0, 1, 0x807F, 0x80, 0x7F7F, 0xFF7F, 3, 4, 5, 6], dtype)
+        return np.array(
+            [0, 0x8000, 0x3F80, 0xBF80, 0x7F80, 0xFF80, 0x7FC0, 1, 0x807F, 0x80, 0x7F7F, 0xFF7F, 3, 4, 5, 6], dtype
+        )
     if kind.kind in "fh":
         info: Any = np.finfo(dtype)
         tiny = [info.smallest_subnormal, info.smallest_normal, info.max, -info.max]
@@ -79,7 +81,10 @@ def differences(sections: list[Section], want: Array, found: Array) -> list[str]
     """Expressions whose results differ, with an example."""
     out = []
     for section in sections:
-        rows = [a[section.start :][: section.size * section.rounds].reshape(section.rounds, section.size) for a in (want, found)]
+        rows = [
+            a[section.start :][: section.size * section.rounds].reshape(section.rounds, section.size)
+            for a in (want, found)
+        ]
         for offset, kind, text in section.places:
             wide = kind.bits // 8 * max(kind.lanes, 1)
             expected, got = (one_nan(kind, np.ascontiguousarray(r[:, offset : offset + wide])) for r in rows)
@@ -96,7 +101,9 @@ def targets(kind: Kind) -> list[str]:
 
 
 @pytest.mark.parametrize("scalar", SCALARS, ids=lambda k: k.name)
-def test_every_target_gives_the_bits_of_the_reference(scalar: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_target_gives_the_bits_of_the_reference(
+    scalar: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text, sections = kernel_text(scalar)
     work: Kernel = import_text(tmp_path, text).work
     monkeypatch.setenv("GLASSFORMER_CACHE", str(tmp_path))
