@@ -84,12 +84,12 @@ def elementwise(kind: Kind) -> Iterator[tuple[Kind, str]]:
 
 def division(kind: Kind) -> Iterator[tuple[Kind, str]]:
     """Division of integers by divisors that are safe, and by constants."""
-    if kind.kind in "iu":
+    if kind.kind in "iu" and kind.lanes < 64:  # the widest would be 64 divisions one by one
         for text in ("floordiv(a, e)", "mod(a, e)", "a // 8", "a % 8", "a // 7", "a % 7"):
             yield kind, text
-    if kind.kind == "i":
-        yield kind, "a // -3"
-        yield kind, "a % -4"
+        if kind.kind == "i":
+            yield kind, "a // -3"
+            yield kind, "a % -4"
 
 
 def conversions(kind: Kind) -> Iterator[tuple[Kind, str]]:
@@ -102,7 +102,8 @@ def conversions(kind: Kind) -> Iterator[tuple[Kind, str]]:
             continue
         operand = "s" if kind.kind == "f" and goal.kind in "iu" else "a"
         yield goal, f"{name}({operand})"
-        yield goal, f"convert({operand}, {name})"
+        if kind.lanes == 4:
+            yield goal, f"convert({operand}, {name})"
         if goal.kind in "iu" and kind.kind in "iuf":
             yield goal, f"saturate(a, {name})"
     for scalar in SCALARS:
