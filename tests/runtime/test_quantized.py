@@ -108,3 +108,17 @@ def test_same_bits_at_every_level_for_any_threads_and_rows() -> None:
 def test_inputs_that_are_no_multiple_of_a_group_are_refused() -> None:
     with pytest.raises(QuantizationError, match="48 inputs"):
         quantize(numbers(48, 10))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_damaged_numbers_come_out_as_nan(bad: float) -> None:
+    weight, x = numbers(64, 70), numbers(2, 64, seed=1)
+    damaged = weight.copy()
+    damaged[40, 5] = bad
+    out = Ops(Eager(1)).linear(x, quantize(damaged))
+    assert np.isnan(out[:, 5]).all()
+    assert np.isfinite(np.delete(out, 5, axis=1)).all()
+    x[1, 3] = bad
+    out = Ops(Eager(1)).linear(x, quantize(weight))
+    assert np.isnan(out[1]).all()
+    assert np.isfinite(out[0]).all()

@@ -53,9 +53,9 @@ def matmul(
 ) -> None:  # fmt: skip
     """out[b] = x[b] @ weight[b] (+ bias), weights of type W.
 
-    x[b]: [rows, inputs], weight[b]: [inputs, outputs], out: [batch, rows, outputs]. Offsets (in elements) say where each
-    item of the batch begins. A task is a block of columns of one item. Of its weights, `depth` inputs at a time stay in
-    the nearest cache while all rows pass.
+    x[b]: [rows, inputs], weight[b]: [inputs, outputs], out: [batch, rows, outputs]. Offsets (in elements) say where
+    each item of the batch begins. A task is a block of columns of one item. Of its weights, `depth` inputs at a time
+    stay in the nearest cache while all rows pass.
     """
     blocks = (outputs + BLOCK - 1) // BLOCK
     for task in range(begin, end):

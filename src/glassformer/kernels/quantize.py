@@ -13,6 +13,7 @@ from glassformer.simd import (
     f16,
     f32,
     f32x16,
+    fma,
     gather,
     i8,
     i8x16,
@@ -57,9 +58,12 @@ def pack_q8(
                 inside = lanes < outputs
                 place = lanes * n_stride
                 largest = f32x16(0.0)
+                poison = f32x16(0.0)  # NaN where the group holds NaN or infinity, so that its scale tells
                 for k in range(group * GROUP, group * GROUP + GROUP):
-                    largest = maximum(absolute(f32x16(gather(values + k * k_stride, place, inside))), largest)
-                scale = vector(f16, 16)(largest / 127.0)
+                    x = f32x16(gather(values + k * k_stride, place, inside))
+                    largest = maximum(absolute(x), largest)
+                    poison = fma(x, 0.0, poison)
+                scale = vector(f16, 16)(largest / 127.0 + poison)
                 store(scales + (block * groups + group) * BLOCK + v, scale)
                 wide = f32x16(scale)
                 inverse = select(wide > 0.0, 1.0 / wide, 0.0)
@@ -89,7 +93,8 @@ def quantize_rows(
             source = x + r * width + g * GROUP
             low, high = load(source, f32x16), load(source + 16, f32x16)
             largest = reduce_max(maximum(absolute(low), absolute(high)))
-            scale = largest / f32(127.0)
+            # NaN or infinity among the activations makes the scale, and so every output, NaN.
+            scale = largest / f32(127.0) + reduce_add(low * 0.0 + high * 0.0)
             inverse = f32(127.0) / largest if largest > 0.0 else f32(0.0)
             total = i32(0)
             for half in static_range(2):

@@ -112,7 +112,7 @@ class GPT2:
 
     def planned(self, executor: Eager, ids: npt.NDArray[np.int32], cache: KVCache) -> Float32:
         """One token through the plan of its cache, which is recorded when first needed."""
-        if cache.plan is None:
+        if cache.plan is None or cache.plan.network is not self:
             cache.plan = DecodeStep(self, executor, cache)
         decode: DecodeStep = cache.plan
         return decode.run(int(ids[0]), cache.length)
@@ -182,7 +182,7 @@ class DecodeStep:
     """The forward pass of one token as a plan: its id and position are inputs, the cache's buffers are fixed."""
 
     def __init__(self, network: GPT2, executor: Eager, cache: KVCache) -> None:
-        self.vocab_size = network.config.vocab_size
+        self.network = network
         self.token, self.position = np.zeros(1, np.int32), np.zeros(1, np.int32)  # [1] each
         recorder = Recorder(executor)
         # [1, vocab_size], written anew by every run
@@ -191,8 +191,9 @@ class DecodeStep:
 
     def run(self, token: int, position: int) -> Float32:
         """Logits after a token: [1, vocab_size]."""
-        if not 0 <= token < self.vocab_size:
-            raise ShapeError(f"token {token} is not among the {self.vocab_size} of the vocabulary")
+        vocab_size = self.network.config.vocab_size
+        if not 0 <= token < vocab_size:
+            raise ShapeError(f"token {token} is not among the {vocab_size} of the vocabulary")
         self.token[0], self.position[0] = token, position
         self.plan.replay()
         return self.logits.copy()
