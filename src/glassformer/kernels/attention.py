@@ -100,11 +100,20 @@ def attention(
                 for d in static_range(VECTORS):
                     mixed[i][d] = mixed[i][d] * shrink
             row = values + (head * capacity + block) * (16 * VECTORS)
-            for key in range(min(past + last - block, KEYS)):
+            # Positions that all queries see; then, one by one, those that only the later ones do. A weight of zero
+            # would not keep a position out: 0 * NaN is NaN.
+            for key in range(min(past + first + 1 - block, KEYS)):
                 for d in static_range(VECTORS):
                     v = load(row + key * (16 * VECTORS) + 16 * d, f32x16)
                     for i in static_range(QUERIES):
                         mixed[i][d] = fma(v, weights[i * KEYS + key], mixed[i][d])
+            for LATER in static_range(1, QUERIES):
+                key = past + first + LATER - block
+                if 0 <= key < KEYS and first + LATER < tokens:
+                    for d in static_range(VECTORS):
+                        v = load(row + key * (16 * VECTORS) + 16 * d, f32x16)
+                        for i in static_range(LATER, QUERIES):
+                            mixed[i][d] = fma(v, weights[i * KEYS + key], mixed[i][d])
         for i in static_range(QUERIES):
             if first + i < tokens:
                 for d in static_range(VECTORS):
