@@ -22,7 +22,7 @@ def case(ops: Ops, past: int, tokens: int) -> Case:
         for layer in layers:
             ops.attention(q[:past], k[:past], v[:past], cache, layer)
         cache.advance(past)
-    new = tuple(x[past:] for x in (q, k, v))
+    new_q, new_k, new_v = q[past:], k[past:], v[past:]
 
     def exact() -> Array:
         a, b, c = (x.astype(np.float64) for x in (q[past:], k, v))
@@ -32,7 +32,7 @@ def case(ops: Ops, past: int, tokens: int) -> Case:
         return np.asarray(np.einsum("hts,shd->thd", power / power.sum(axis=-1, keepdims=True), c))
 
     pairs = tokens * past + tokens * (tokens + 1) // 2  # of a query and a key that it sees
-    runs = [lambda layer=layer: ops.attention(*new, cache, layer) for layer in layers]  # type: ignore[misc]
+    runs = [lambda layer=layer: ops.attention(new_q, new_k, new_v, cache, layer) for layer in layers]
     moved = 4 * HEADS * HEAD_DIM * (2 * (past + tokens) + 4 * tokens)
     return Case(f"{tokens} behind {past}", runs, exact, moved, 4 * HEADS * HEAD_DIM * pairs)
 

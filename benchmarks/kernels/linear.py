@@ -28,7 +28,7 @@ def case(ops: Ops, name: str, rows: int, kind: str) -> Case:
     weight = pack_matrix(ops.executor, plain, f32, KINDS[kind])
     number = max(1, COLD_BYTES // weight.nbytes) if rows == 1 else 1
     copies = [PackedMatrix(weight.data.copy(), weight.kind, *shape) for _ in range(number)]
-    runs = [lambda w=w: ops.linear(x, w, bias) for w in copies]  # type: ignore[misc]
+    runs = [lambda w=w: ops.linear(x, w, bias) for w in copies]
 
     def exact() -> np.ndarray:
         narrow = convert_array(ops.executor, plain, f32, KINDS[kind])

@@ -136,3 +136,13 @@ def test_a_cache_of_another_shape(ops: Ops, normal: Any, layer: int) -> None:
         ops.attention(x, x, x, KVCache(2, 3, 16, 10), layer)
     with pytest.raises(ShapeError, match=r"2 layers of 4 heads x 16; found layer 0, 3 heads x 16"):
         ops.attention(x, x, x, KVCache(2, 4, 16, 10))
+
+
+@pytest.mark.parametrize("damaged", [1, 64, 65])
+def test_a_damaged_value_reaches_no_earlier_query(damaged: int) -> None:
+    q, k, v = (np.random.default_rng(seed).standard_normal((70, 2, 16), dtype=np.float32) for seed in range(3))
+    whole = Ops(Eager(2)).attention(q, k, v)
+    v[damaged] = np.nan
+    found = Ops(Eager(2)).attention(q, k, v)
+    assert np.array_equal(found[:damaged].view(np.uint32), whole[:damaged].view(np.uint32))
+    assert np.isnan(found[damaged:]).all()
