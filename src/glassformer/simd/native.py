@@ -31,8 +31,9 @@ def optimise(ir: str, target: Target, emit: str) -> Any:
 @cache
 def engine() -> Any:
     """LLVM's linker into this process; it owns the code, so it lives as long as the process."""
-    llvm = load_llvm()
-    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), find_target().machine(jit=True))
+    llvm, target = load_llvm(), find_target()
+    nothing = llvm.parse_assembly(f'target triple = "{target.triple}"')  # the triple decides how symbols are spelled
+    return llvm.create_mcjit_compiler(nothing, target.machine(jit=True))
 
 
 def link(code: bytes, symbol: str) -> int:
