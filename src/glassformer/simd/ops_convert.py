@@ -33,6 +33,7 @@ from glassformer.simd.types import (
     byte_size,
     f16,
     f32,
+    i32,
     numpy_dtype,
     open_lanes,
     u16,
@@ -257,8 +258,23 @@ def reference_saturate(result: Kind, x: Any, goal: Any) -> Array:
     return np.array(flat, dtype=numpy_dtype(result)).reshape(np.shape(x))
 
 
+def saturate_narrow(b: Builder, result: Kind, x: Arg) -> str:
+    """Floats to 8 or 16 bits: clipped as floats, which hold the ends exactly, then by way of i32 as processors do."""
+    kind, flags, wide = llvm_type(x.kind), llvm_type(vector(bool1, result.lanes)), vector(i32, result.lanes)
+    ends = [constant(x.kind, float(end)) for end in integer_range(result)]
+    ordered = b.value(f"fcmp ord {kind} {x.text}, {x.text}")
+    text = b.value(f"select {flags} {ordered}, {kind} {x.text}, {kind} {constant(x.kind, 0.0)}")
+    for test, end in zip(("ogt", "olt"), ends, strict=True):
+        inside = b.value(f"fcmp {test} {kind} {text}, {end}")
+        text = b.value(f"select {flags} {inside}, {kind} {text}, {kind} {end}")
+    whole = b.value(f"fptosi {kind} {text} to {llvm_type(wide)}")
+    return convert_lanes(b, Arg(wide, whole), result)
+
+
 def lower_saturate(b: Builder, result: Kind, x: Arg, goal: Any) -> str:
     source, from_type = x.kind, llvm_type(x.kind)
+    if source.kind == "f" and result.bits < 32:
+        return saturate_narrow(b, result, x)
     if source.kind == "f":
         name = f"llvm.fpto{'si' if result.kind == 'i' else 'ui'}.sat.{overload(result)}.{overload(source)}"
         return b.intrinsic(name, llvm_type(result), (from_type, x.text))
