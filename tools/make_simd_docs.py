@@ -21,7 +21,9 @@ def operations() -> str:
     parts = []
     for group, members in groupby(ordered, key=lambda each: each.group):
         rows = "\n".join(row(each) for each in members)
-        parts.append(f"### {group.capitalize()}\n\n| Operation | Meaning | Types | Of its own |\n|---|---|---|---|\n{rows}")
+        parts.append(
+            f"### {group.capitalize()}\n\n| Operation | Meaning | Types | Of its own |\n|---|---|---|---|\n{rows}"
+        )
     return f"{BEGIN}\n\n" + "\n\n".join(parts) + f"\n\n{END}"
 
 
