@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -275,6 +276,30 @@ def test_a_process_ends_quietly_while_workers_spin() -> None:
     for _ in range(3):
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
         assert (done.returncode, done.stderr) == (0, "")
+
+
+FIRST_USE = """
+import threading
+import numpy as np
+from glassformer import ops
+x = np.random.default_rng(1).standard_normal((70, 70)).astype(np.float32)
+expected, results, start = None, [], threading.Barrier(8)
+def first():
+    start.wait()
+    made = ops.matmul(x, x), ops.softmax(x), ops.add(x, x[0]), ops.gelu(x)
+    results.append(b"".join(array.tobytes() for array in made))
+threads = [threading.Thread(target=first) for _ in range(8)]
+[t.start() for t in threads], [t.join() for t in threads]
+assert len(results) == 8 and len(set(results)) == 1
+"""
+
+
+def test_the_first_use_may_come_from_many_threads_at_once(tmp_path: Path) -> None:
+    """With an empty kernel cache, so that all of them find nothing compiled."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "GLASSFORMER_CACHE": str(tmp_path)}
+    command = [sys.executable, "-c", FIRST_USE]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("size", [0, 1, 63, 1000])
