@@ -1,4 +1,4 @@
-"""Eight-bit weights: the codes by their definition, products against float64, the same bits everywhere."""
+"""Weights of eight and four bits: the codes by their definition, products against float64, the same bits everywhere."""
 
 from typing import Any
 
@@ -19,19 +19,27 @@ def numbers(*shape: int, seed: int = 0) -> Float32:
     return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
 
 
-def quantize(weight: npt.NDArray[Any], *, transposed: bool = False, ops: Ops | None = None) -> QuantizedMatrix:
+def quantize(
+    weight: npt.NDArray[Any], *, bits: int = 8, transposed: bool = False, ops: Ops | None = None
+) -> QuantizedMatrix:
     stored = f16 if weight.dtype == np.float16 else f32
     shape = (weight.shape[0], weight.shape[1])
     executor = (ops or Ops(Eager(2))).executor
-    return quantize_parts(executor, [(0, weight)], shape, stored, "weight", transposed=transposed)
+    return quantize_parts(executor, [(0, weight)], shape, stored, "weight", bits=bits, transposed=transposed)
 
 
 def dequantized(matrix: QuantizedMatrix) -> npt.NDArray[np.float64]:
     """The matrix [inputs, outputs] that the codes and scales stand for, read by the documented layout."""
-    blocks = -(-matrix.outputs // 64)
-    codes = matrix.codes.reshape(blocks, matrix.inputs // 4, 64, 4).transpose(1, 3, 0, 2).reshape(matrix.inputs, -1)
-    scales = matrix.scales.reshape(blocks, matrix.inputs // 32, 64).transpose(1, 0, 2).reshape(matrix.inputs // 32, -1)
-    whole = (codes.astype(np.float64) - 128) * np.repeat(scales.astype(np.float64), 32, axis=0)
+    blocks, inputs = -(-matrix.outputs // 64), matrix.inputs
+    if matrix.bits == 8:
+        codes = matrix.codes.reshape(blocks, inputs // 4, 64, 4)
+    else:
+        halves = matrix.codes.reshape(blocks, inputs // 8, 1, 64, 4)
+        codes = np.concatenate([halves & 15, halves >> 4], axis=2).reshape(blocks, inputs // 4, 64, 4)
+    rows = codes.transpose(1, 3, 0, 2).reshape(inputs, -1)
+    scales = matrix.scales.reshape(blocks, inputs // 32, 64).transpose(1, 0, 2).reshape(inputs // 32, -1)
+    zero = 2 ** (matrix.bits - 1)
+    whole = (rows.astype(np.float64) - zero) * np.repeat(scales.astype(np.float64), 32, axis=0)
     return np.asarray(whole[:, : matrix.outputs])
 
 
@@ -60,14 +68,26 @@ def test_codes_are_within_half_a_step_of_the_weights(outputs: int, transposed: b
     assert (np.abs(dequantized(matrix) - weight) <= allowed + 1e-12).all()
 
 
+def test_four_bits_choose_a_scale_no_worse_than_the_plain_one() -> None:
+    weight = numbers(128, 100)
+    groups = weight.reshape(4, 32, 100)
+    largest = np.take_along_axis(groups, np.abs(groups).argmax(1)[:, None], 1)  # with its sign
+    scale = (largest / np.float32(-8)).astype(np.float16).astype(np.float64)
+    plain = np.clip(np.rint(groups / scale), -8, 7) * scale
+    ours = dequantized(quantize(weight, bits=4)).reshape(4, 32, 100)
+    assert (((ours - groups) ** 2).sum(1) <= ((plain - groups) ** 2).sum(1) + 1e-6).all()
+    assert nmse(ours.astype(np.float32), groups.astype(np.float64)) < 0.01
+
+
+@pytest.mark.parametrize("bits", [8, 4])
 @pytest.mark.parametrize("rows", [1, 2, 3, 7])
 @pytest.mark.parametrize("outputs", [1, 65, 130])
-def test_linear_is_the_product_of_what_the_codes_stand_for(rows: int, outputs: int) -> None:
+def test_linear_is_the_product_of_what_the_codes_stand_for(bits: int, rows: int, outputs: int) -> None:
     weight, x, bias = numbers(96, outputs), numbers(rows, 96, seed=1), numbers(outputs, seed=2)
-    matrix = quantize(weight)
+    matrix = quantize(weight, bits=bits)
     found = Ops(Eager(2)).linear(x, matrix, bias)
     assert nmse(found, quantized_rows(x) @ dequantized(matrix) + bias) < 1e-12
-    assert nmse(found, x.astype(np.float64) @ weight + bias) < 5e-4
+    assert nmse(found, x.astype(np.float64) @ dequantized(matrix) + bias) < 5e-4
 
 
 def test_zeros_have_a_scale_of_zero_and_stay_zeros() -> None:
@@ -87,21 +107,22 @@ def test_parts_give_what_the_whole_gives() -> None:
     table = numbers(200, 64)
     executor = Eager(2)
     parts = [(0, table[:64]), (64, table[64:192]), (192, table[192:])]
-    cut = quantize_parts(executor, parts, (200, 64), f32, "table", transposed=True)
+    cut = quantize_parts(executor, parts, (200, 64), f32, "table", bits=8, transposed=True)
     whole = quantize(table, transposed=True)
     assert np.array_equal(cut.codes, whole.codes)
     assert np.array_equal(cut.scales.view(np.uint16), whole.scales.view(np.uint16))
 
 
-def test_same_bits_at_every_level_for_any_threads_and_rows() -> None:
+@pytest.mark.parametrize("bits", [8, 4])
+def test_same_bits_at_every_level_for_any_threads_and_rows(bits: int) -> None:
     weight, x = numbers(64, 150), numbers(7, 64, seed=1)
     results = []
     for target in runnable_targets():
         for threads in (1, 3):
             ops = Ops(Eager(threads, target=target))
-            results.append(ops.linear(x, quantize(weight, ops=ops)))
+            results.append(ops.linear(x, quantize(weight, bits=bits, ops=ops)))
     ops = Ops(Eager(1))
-    results.append(np.concatenate([ops.linear(x[i : i + 1], quantize(weight)) for i in range(len(x))]))
+    results.append(np.concatenate([ops.linear(x[i : i + 1], quantize(weight, bits=bits)) for i in range(len(x))]))
     assert all(np.array_equal(r.view(np.uint32), results[0].view(np.uint32)) for r in results)
 
 
@@ -110,15 +131,16 @@ def test_inputs_that_are_no_multiple_of_a_group_are_refused() -> None:
         quantize(numbers(48, 10))
 
 
+@pytest.mark.parametrize("bits", [8, 4])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_damaged_numbers_come_out_as_nan(bad: float) -> None:
+def test_damaged_numbers_come_out_as_nan(bits: int, bad: float) -> None:
     weight, x = numbers(64, 70), numbers(2, 64, seed=1)
     damaged = weight.copy()
     damaged[40, 5] = bad
-    out = Ops(Eager(1)).linear(x, quantize(damaged))
+    out = Ops(Eager(1)).linear(x, quantize(damaged, bits=bits))
     assert np.isnan(out[:, 5]).all()
     assert np.isfinite(np.delete(out, 5, axis=1)).all()
     x[1, 3] = bad
-    out = Ops(Eager(1)).linear(x, quantize(weight))
+    out = Ops(Eager(1)).linear(x, quantize(weight, bits=bits))
     assert np.isnan(out[1]).all()
     assert np.isfinite(out[0]).all()

@@ -9,7 +9,7 @@ import click
 from glassformer.cli.session import Session
 
 MAX_THREADS = 1024  # as many as the engine takes
-DTYPES = ("auto", "f32", "f16", "bf16", "q8")
+DTYPES = ("auto", "f32", "f16", "bf16", "q8", "q4")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -60,7 +60,7 @@ def threads_option(function: Function) -> Function:
 
 def dtype_option(function: Function) -> Function:
     """`--dtype`: how the weights are held."""
-    text = "How weights are held in memory (default: as stored; q8: in eight bits)."
+    text = "How weights are held in memory (default: as stored; q8, q4: in 8 or 4 bits)."
     kinds = click.Choice(DTYPES)
     return click.option("--dtype", type=kinds, default="auto", metavar="|".join(DTYPES), help=text)(function)
 

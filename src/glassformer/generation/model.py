@@ -27,7 +27,7 @@ def load(path: str | os.PathLike[str] | None = None, *, dtype: str = "auto", thr
 
     Args:
         path: a folder in Hugging Face form, the name of a model on the hub, or None for the story model of the package.
-        dtype: how weights are held: "auto" as they are stored, else "f32", "f16", "bf16".
+        dtype: how weights are held: "auto" as they are stored, else "f32", "f16", "bf16", "q8", "q4" (in 8 or 4 bits).
         threads: worker threads; None: as many as the process may use.
 
     Raises:

@@ -19,7 +19,7 @@ from glassformer.runtime.engine import Ops
 from glassformer.runtime.executor import Eager
 from glassformer.runtime.packed import (
     KINDS,
-    Q8,
+    QUANTIZED,
     Table,
     check_dtype,
     convert_array,
@@ -138,7 +138,7 @@ class Reader:
         try:
             if source.ndim == 1:
                 return convert_array(self.executor, source, stored, KINDS["f32"])
-            held = held_kind("auto" if self.dtype == Q8 else self.dtype, stored)
+            held = held_kind("auto" if self.dtype in QUANTIZED else self.dtype, stored)
             return Table(convert_array(self.executor, source, stored, held), held, *source.shape)
         finally:
             self.files.release(stored_name)
@@ -148,9 +148,11 @@ class Reader:
         stored_name = self.names[name]
         # The embedding and the head are [vocab_size, n_embd]; Conv1D's matrices are [inputs, outputs] already.
         transposed = name in ("wte.weight", "lm_head.weight")
-        whole = self.dtype == Q8 and not transposed
+        whole = self.dtype in QUANTIZED and not transposed
         parts = self.files.blocks(stored_name, self.files.nbytes(stored_name) if whole else part_bytes(shape, stored))
-        if self.dtype == Q8:
-            return quantize_parts(self.executor, parts, shape, stored, name, transposed=transposed)
+        if self.dtype in QUANTIZED:
+            # The embedding is looked up in, and the head decides between all words: both stay at eight bits.
+            bits = 8 if transposed else QUANTIZED[self.dtype]
+            return quantize_parts(self.executor, parts, shape, stored, name, bits=bits, transposed=transposed)
         held = held_kind(self.dtype, stored)
         return pack_parts(self.executor, parts, shape, stored, held, transposed=transposed)

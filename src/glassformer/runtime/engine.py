@@ -23,7 +23,7 @@ from glassformer.kernels.softmax import softmax
 from glassformer.runtime.executor import Executor, Launch
 from glassformer.runtime.kv_cache import KVCache
 from glassformer.runtime.packed import PackedMatrix, Table
-from glassformer.runtime.quantized import QuantizedMatrix, embedding_rows_q8, linear_q8
+from glassformer.runtime.quantized import QuantizedMatrix, embedding_rows_q8, linear_quantized
 from glassformer.simd import Kernel, absolute, add, div, exp, log, maximum, minimum, mul, neg, sqrt, sub
 from glassformer.simd.table import Operation
 from glassformer.simd.types import byte_size, f32
@@ -132,7 +132,7 @@ class Ops:
                 f"linear: bias {bias.shape} meets a weight {weight.shape}; expected bias ({weight.outputs},)"
             )
         if isinstance(weight, QuantizedMatrix):
-            return linear_q8(self.executor, x, weight, bias)
+            return linear_quantized(self.executor, x, weight, bias)
         rows, inputs = x.shape
         out = self.executor.empty((rows, weight.outputs))  # [rows, outputs]
         zero = [np.zeros(1, np.int64)] * 2

@@ -18,7 +18,8 @@ from glassformer.simd.types import Value, bf16, f16, f32, f64, numpy_dtype
 
 Kind = type[Value]
 KINDS: dict[str, Kind] = {"f32": f32, "f16": f16, "bf16": bf16}
-Q8 = "q8"  # not one type: eight-bit codes with scales, see `glassformer.runtime.quantized`
+# Not one type: codes with scales, see `glassformer.runtime.quantized`.
+QUANTIZED: dict[str, int] = {"q8": 8, "q4": 4}
 STORED: dict[str, Kind] = {"F32": f32, "F16": f16, "BF16": bf16, "F64": f64}
 
 PART = 2 << 20  # bytes of a file that are mapped at a time while a matrix is packed
@@ -72,8 +73,8 @@ def stored_kind(dtype: str, name: str) -> Kind:
 
 def check_dtype(dtype: str) -> None:
     """Refuse a `dtype` that weights cannot be held in."""
-    if dtype not in ("auto", *KINDS, Q8):
-        raise WeightError(f"dtype {dtype!r} is unknown; choose from auto, {', '.join(KINDS)}, {Q8}")
+    if dtype not in ("auto", *KINDS, *QUANTIZED):
+        raise WeightError(f"dtype {dtype!r} is unknown; choose from auto, {', '.join((*KINDS, *QUANTIZED))}")
 
 
 def held_kind(dtype: str, stored: Kind) -> Kind:
