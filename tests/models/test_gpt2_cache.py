@@ -65,9 +65,7 @@ def test_the_whole_text_is_right(held: str, ids: npt.NDArray[np.int32], whole: F
 
 
 @pytest.mark.parametrize("sizes", [[1], [7], [64], [150], [3, 1, 60, 2], [63, 1], [65]], ids=str)
-def test_chunks_give_the_same_bits(
-    sizes: list[int], network: GPT2, ids: npt.NDArray[np.int32], whole: Float32
-) -> None:
+def test_chunks_give_the_same_bits(sizes: list[int], network: GPT2, ids: npt.NDArray[np.int32], whole: Float32) -> None:
     cache = network.new_cache(TOKENS)
     rows = [network.forward(chunk, cache, last_only=False) for chunk in pieces(ids, sizes)]
     assert np.array_equal(np.concatenate(rows), whole)
@@ -107,9 +105,7 @@ def test_a_full_cache_refuses_more_and_keeps_what_it_has(network: GPT2, ids: npt
         network.forward(ids[10:11], cache)
 
 
-def test_truncating_forgets_and_another_text_follows(
-    network: GPT2, ids: npt.NDArray[np.int32], whole: Float32
-) -> None:
+def test_truncating_forgets_and_another_text_follows(network: GPT2, ids: npt.NDArray[np.int32], whole: Float32) -> None:
     cache = network.new_cache(TOKENS)
     network.forward(ids[::-1].copy(), cache)
     for kept in (149, 64, 63, 1):

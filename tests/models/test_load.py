@@ -188,9 +188,7 @@ def test_a_tied_head_is_held_once(drawn: Checkpoint, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("part", [1, 5_000, 40_000])
-def test_a_matrix_read_in_parts_is_the_same(
-    part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_matrix_read_in_parts_is_the_same(part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Large matrices are mapped in parts; where the parts end must not show, in either layout."""
     wide = checkpoint({"vocab_size": 333, "n_embd": 140, "n_head": 5, "n_inner": 201, "n_layer": 1}, seed=6)
     text = prompt_of(wide.config)

@@ -9,8 +9,8 @@ from glassformer.runtime import ops
 from glassformer.tokenizer.tokenizer import Tokenizer
 
 STORY = (
-    "Once upon a time, in a quiet green forest, there was a little fox named Hazel. She loved the brook. One day, Hazel "
-    "found a small brass key under the big oak tree. She carried it home and asked her friend, but nobody knew it."
+    "Once upon a time, in a quiet green forest, there was a little fox named Hazel. She loved the brook. One day, "
+    "Hazel found a small brass key under the big oak tree. She carried it home and asked, but nobody knew it."
 )
 
 

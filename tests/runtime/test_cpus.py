@@ -115,3 +115,10 @@ def test_wrong_threads(threads: object) -> None:
     with pytest.raises(ThreadsError, match="threads must be a whole number from 1 to 1024, found"):
         Eager(threads)  # type: ignore[arg-type]
     assert issubclass(ThreadsError, GlassformerError)
+
+
+def test_pinning_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GLASSFORMER_PIN", raising=False)
+    assert cpus.pinning()
+    monkeypatch.setenv("GLASSFORMER_PIN", "0")
+    assert not cpus.pinning()

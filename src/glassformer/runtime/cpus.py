@@ -11,6 +11,7 @@ from glassformer.errors import GlassformerError
 
 CGROUP = Path("/sys/fs/cgroup")
 THREADS_VARIABLE = "GLASSFORMER_THREADS"
+PIN_VARIABLE = "GLASSFORMER_PIN"  # "0": leave it to the system which processor a worker runs on
 MAX_THREADS = 1024
 
 
@@ -77,3 +78,8 @@ def default_threads() -> int:
     granted = quota()
     processors = len(affinity())
     return max(1, min(processors, MAX_THREADS, processors if granted == math.inf else math.ceil(granted)))
+
+
+def pinning() -> bool:
+    """Whether workers are to be kept on one processor each, as two that share one run at half speed."""
+    return os.environ.get(PIN_VARIABLE, "1") != "0"

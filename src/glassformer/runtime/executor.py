@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from glassformer.runtime.cpus import check_threads, default_threads
+from glassformer.runtime.cpus import check_threads, default_threads, pinning
 from glassformer.runtime.threads import WorkerPool
 from glassformer.simd import reference
 from glassformer.simd.kernel import Variant
@@ -89,7 +89,7 @@ class Eager:
         if self._process != os.getpid():
             with self._lock:
                 if self._process != os.getpid():
-                    self._pool = WorkerPool(self.threads, self.target)
+                    self._pool = WorkerPool(self.threads, self.target, pin=pinning())
                     self._process = os.getpid()
                     weakref.finalize(self, end_pool, self._pool, self._process)
         assert self._pool is not None
