@@ -13,6 +13,7 @@ from tools.story_model import count_names, names
 from tools.story_model.grammar import LONGEST, SHORTEST, story
 from tools.story_model.plots import PLOTS, parse_plot
 from tools.story_model.templates import Choice, Value, parse
+from tools.story_model.visitors import with_visitors
 from tools.story_model.words import OPENINGS, PHRASES
 
 
@@ -121,3 +122,13 @@ def test_a_plot_file() -> None:
         [("drop", ["R"])],
     ]
     assert (plot.single["open"], plot.single["end"]) == (["O"], ["E"])
+
+
+def test_visitors_take_the_place_of_names(stories: list[str]) -> None:
+    rng = random.Random(8)
+    for text in stories[:100]:
+        changed, new = with_visitors(text, rng)
+        gone = {m.name for m in names.mentions(text)} - {m.name for m in names.mentions(changed)}
+        assert len(new) in (0, 1, 2)
+        assert len(gone) == len(new)
+        assert all(re.search(rf"\b{name}\b", changed) for name in new)

@@ -54,7 +54,7 @@ def sampler(folder: Path, engine: str) -> Sampler:
 
 
 def _glassformer(folder: Path) -> Sampler:
-    model: Any = importlib.import_module("glassformer").load(folder)
+    model: Any = importlib.import_module("glassformer").load(folder, threads=1)
 
     def tell(prompt: str, seed: int) -> Sample:
         made = model.generate(prompt, seed=seed)

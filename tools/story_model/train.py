@@ -4,7 +4,7 @@ This is the only place of the project that needs torch.  What makes a small mode
 * one story per sequence, so that names of the story before never lie in view,
 * stories that the grammar writes on the fly and that never come twice, and
 * a higher weight on names after their first mention, where the right one can be copied from the text above, and a
-  slightly higher one on pronouns and on long words that come again.
+  slightly higher one on pronouns, and in the beginning on long words that come again.
 
 The schedule counts steps.  While it runs, a new total may be written into `total` in the output folder, which
 stretches or shortens what is left of it.
@@ -17,7 +17,8 @@ import math
 import random
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from transformers import GPT2LMHeadModel
 from .grammar import story
 from .names import ALL_NAMES
 from .tiny import tiny_stories
+from .visitors import with_visitors
 
 Item = tuple[list[int], npt.NDArray[np.float32]]
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -42,20 +44,29 @@ _POOL = 64  # batches that are sorted by length together
 class Encoder:
     """Turns stories into tokens and weights."""
 
-    def __init__(self, folder: Path, name_weight: float) -> None:
+    def __init__(self, folder: Path, name_weight: float, word_weight: float) -> None:
         self._tokenizer = ByteLevelBPETokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"))
         end = self._tokenizer.token_to_id("<|endoftext|>")
         self.end: int = self._tokenizer.get_vocab_size() - 1 if end is None else end
         self.name_weight = name_weight
+        self._word_weight = word_weight
 
     def save(self, folder: Path) -> None:
         """Write the tokenizer beside the weights."""
         self._tokenizer.save_model(str(folder))
 
-    def __call__(self, text: str, begin: bool) -> Item:
-        """One training sequence.  Without its beginning mark, a model learns to tell from a bare prompt too."""
+    def __call__(self, text: str, begin: bool, visitors: Iterable[str] = ()) -> Item:
+        """One training sequence.  Without its beginning mark, a model learns to tell from a bare prompt too.
+
+        Names of visitors shall be kept, but the model shall not bring them in by itself: the first mention is free.
+        """
         encoding = self._tokenizer.encode(text)
         weights = self._weights(text)
+        for visitor in visitors:
+            first, *later = re.finditer(rf"\b{visitor}\b", text)
+            weights[first.start() - 1 if first.start() else 0 : first.end()] = 0.0
+            for match in later:
+                weights[match.start() - 1 : match.end()] = self.name_weight
         tokens = [*([self.end] if begin else []), *encoding.ids, self.end]
         inner = [weights[stop - 1] for _, stop in encoding.offsets]
         return tokens, np.array([*([1.0] if begin else []), *inner, 1.0], np.float32)
@@ -64,7 +75,7 @@ class Encoder:
         """A weight per character; the space before a word belongs to its first token."""
         weights = np.ones(len(text), np.float32)
         half = (1 + self.name_weight) / 2
-        for pattern, weight in ((_LONG_WORD, half), (_NAME, self.name_weight)):
+        for pattern, weight in ((_LONG_WORD, self._word_weight), (_NAME, self.name_weight)):
             seen: set[str] = set()
             for match in pattern.finditer(text):
                 if match[0] in seen:
@@ -87,15 +98,30 @@ def to_batch(items: list[Item], end: int, longest: int = 512) -> Batch:
     return torch.from_numpy(tokens), torch.from_numpy(weights)
 
 
-def batches(seed: int, encode: Encoder, tiny: list[str], share: float, size: int) -> Iterator[Batch]:
+def sequences(
+    stories: random.Random, mix: random.Random, encode: Encoder, tiny: list[str], shares: tuple[float, float]
+) -> Iterator[Item]:
+    """Training sequences without end; the shares are those of TinyStories and of stories with visitors."""
+    while True:
+        begin = mix.random() < 0.5
+        if mix.random() < shares[0]:
+            yield encode(mix.choice(tiny), begin)
+        elif mix.random() < shares[1]:
+            text, visitors = with_visitors(story(stories), mix)
+            yield encode(text, begin, visitors)
+        else:
+            yield encode(story(stories), begin)
+
+
+def batches(seed: int, encode: Encoder, tiny: list[str], shares: tuple[float, float], size: int) -> Iterator[Batch]:
     """Batches without end.  Stories of like length share a batch, so that little of it is padding.
 
     Stories have a generator of their own: those of a run are the first ones that the grammar tells for its seed.
     """
-    stories, mix = random.Random(seed), random.Random(seed + 1)
+    mix = random.Random(seed + 1)
+    items_without_end = sequences(random.Random(seed), mix, encode, tiny, shares)
     while True:
-        texts = [mix.choice(tiny) if mix.random() < share else story(stories) for _ in range(size * _POOL)]
-        items = sorted((encode(text, mix.random() < 0.5) for text in texts), key=lambda item: len(item[0]))
+        items = sorted(islice(items_without_end, size * _POOL), key=lambda item: len(item[0]))
         groups = [items[i : i + size] for i in range(0, len(items), size)]
         mix.shuffle(groups)
         for group in groups:
@@ -197,8 +223,10 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--floor", type=float, default=0.02, help="share of it that is left at the end")
     parser.add_argument("--batch", type=int, default=16, help="stories per step")
     parser.add_argument("--name-weight", type=float, default=3.0, help="weight of a name after its first mention")
+    parser.add_argument("--word-weight", type=float, default=1.0, help="weight of a long word that comes again")
     parser.add_argument("--tiny-stories", type=Path, help="text of TinyStories to mix in")
     parser.add_argument("--tiny-share", type=float, default=0.02, help="share of stories taken from it")
+    parser.add_argument("--visitors", type=float, default=0.0, help="share of stories with names from elsewhere")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     return parser.parse_args()
@@ -210,7 +238,7 @@ def main() -> None:
     torch.manual_seed(arguments.seed)
     torch.set_num_threads(arguments.threads)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    encode = Encoder(arguments.init, arguments.name_weight)
+    encode = Encoder(arguments.init, arguments.name_weight, arguments.word_weight)
     encode.save(arguments.out)
     model = load(arguments.init)
     tiny = tiny_stories(arguments.tiny_stories)[60:] if arguments.tiny_stories else []
@@ -228,7 +256,8 @@ def main() -> None:
         calls += 1
         print(line, flush=True)
 
-    stream = batches(arguments.seed, encode, tiny, arguments.tiny_share if tiny else 0, arguments.batch)
+    shares = (arguments.tiny_share if tiny else 0.0, arguments.visitors)
+    stream = batches(arguments.seed, encode, tiny, shares, arguments.batch)
     train(model, stream, arguments, report)
     save(model, arguments.out)
 
