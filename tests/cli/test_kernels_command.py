@@ -52,6 +52,13 @@ def test_source_is_shown_without_a_stage(cli, sample):
     assert "def scaled(x: Pointer[f32]" in cli("kernels", "scaled").out
 
 
+@pytest.mark.parametrize("stage", ["--tree", "--ir", "--asm"])
+def test_constants_without_a_default_are_asked_for(cli, sample, stage):
+    outcome = cli("kernels", "scaled", stage)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "add --set FACTOR=VALUE." in outcome.err
+
+
 def test_tree(cli, sample):
     out = cli("kernels", "scaled", "--tree", "--set", "FACTOR=3.0").out
     assert "kernel scaled(x: Pointer[f32], count: i64)" in out

@@ -82,6 +82,10 @@ def _stage(entry: Entry, stage: str | None, target: str | None, constants: dict[
     }
     if target is not None and stage not in ("ir", "asm"):
         raise click.UsageError("--target goes with --ir or --asm")
+    missing = [name for name, value in (entry.constants | constants).items() if value is None]
+    if stage and missing:
+        flags = " ".join(f"--set {name}=VALUE" for name in missing)
+        raise click.UsageError(f"{entry.name} is compiled for constants that have no default; add {flags}")
     try:
         return views[stage]()
     except TargetError as error:
