@@ -2,9 +2,11 @@
 
 import errno
 import io
+import json
 import re
 import signal
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -115,6 +117,7 @@ def test_closed_standard_input(cli, command, monkeypatch):
         (FileNotFoundError(errno.ENOENT, "No such file", "x.json"), "x.json: No such file", 1),
         (OSError("odd"), "odd", 1),
         (click.UsageError("Bad."), "Bad. See 'glassformer --help'.", 2),
+        (click.UsageError("This?"), "This? See 'glassformer --help'.", 2),
         (click.ClickException("no"), "no", 1),
     ],
 )
@@ -161,6 +164,21 @@ def test_a_letter_that_the_stream_lacks_is_escaped(monkeypatch):
     terminal.prepare_streams()
     terminal.write("naïve 猫\n")
     assert stream.buffer.getvalue() == rb"na\xefve \u732b" + b"\n"
+
+
+def test_a_locale_without_the_letters_is_no_obstacle(process):
+    env = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": "utf-8"}
+    out, err = process("tokenize", "--json", "猫".encode(), env=env).communicate(timeout=60)
+    assert (json.loads(out)["text"], err) == ("猫", b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk(process):
+    with Path("/dev/full").open("wb") as full:
+        result, failure = process("--version", stdout=full), process("bogus", stderr=full)
+        assert result.communicate(timeout=60)[1] == b"glassformer: standard output: No space left on device\n"
+        assert failure.communicate(timeout=60) == (b"", None)
+    assert (result.returncode, failure.returncode) == (1, 2)
 
 
 def test_pipes_get_utf8_whatever_the_locale(monkeypatch):

@@ -34,7 +34,8 @@ def one_line(message: str) -> str:
 
 def _usage(error: click.UsageError) -> str:
     where = f"{error.ctx.command_path} --help" if error.ctx else "glassformer --help"
-    return one_line(f"{error.format_message().rstrip('.')}. See '{where}'.")
+    message = error.format_message().rstrip(".")
+    return one_line(f"{message}{'' if message.endswith('?') else '.'} See '{where}'.")
 
 
 def _system(error: OSError) -> str:

@@ -45,7 +45,7 @@ def write_bytes(data: bytes) -> None:
         write(data.decode("utf-8", "replace"))
         return
     flush()  # what was written as text comes first
-    with _closed_pipe_by_one_name():
+    with _clear_failures("standard output"):
         buffer.write(data)
         buffer.flush()
 
@@ -56,8 +56,8 @@ def write_json(value: Mapping[str, object]) -> None:
 
 
 def note(text: str) -> None:
-    """Say something on standard error, where results never go."""
-    with contextlib.suppress(BrokenPipeError):
+    """Say something on standard error, where results never go; where that is closed or full, nobody is told."""
+    with contextlib.suppress(OSError):
         _write(sys.stderr, text + "\n")
 
 
@@ -75,17 +75,18 @@ def finish_line() -> None:
 def _write(stream: TextIO | None, text: str) -> None:
     if stream is None:  # the process was started with the stream closed: nobody listens
         return
-    with _closed_pipe_by_one_name():
+    with _clear_failures("standard output" if stream is sys.stdout else "standard error"):
         stream.write(printable(text) if is_terminal(stream) else text)
         stream.flush()
 
 
 @contextlib.contextmanager
-def _closed_pipe_by_one_name() -> Iterator[None]:
-    """Raise BrokenPipeError on every system: Windows calls a closed pipe an invalid argument."""
+def _clear_failures(name: str) -> Iterator[None]:
+    """Name the stream in errors, and a closed pipe alike on every system: Windows calls it an invalid argument."""
     try:
         yield
     except OSError as error:
+        error.filename = error.filename or name
         if os.name == "nt" and error.errno == errno.EINVAL:
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from error
         raise

@@ -1,5 +1,7 @@
 """Text from the command line and from standard input, with its encoding checked where it comes in."""
 
+import contextlib
+import os
 import sys
 
 import click
@@ -21,6 +23,8 @@ def argument_text(value: str, name: str) -> str:
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
+        with contextlib.suppress(UnicodeError):  # the locale may know fewer letters than the terminal that sent them
+            return os.fsencode(value).decode("utf-8")
         found = f"U+{ord(value[error.start]):04X}"
         if 0xDC80 <= ord(value[error.start]) <= 0xDCFF:
             found = f"byte 0x{ord(value[error.start]) - 0xDC00:02X}"
