@@ -52,15 +52,15 @@ def command(
             raise click.UsageError("--decode goes without --tokens, --offsets, --count and --allow-special")
         _print_decoded(load_tokenizer(model), token_ids(source, "--decode"), as_json)
         return
-    encoded = _encode(load_tokenizer(model), source, allow_special)
+    tokenizer = load_tokenizer(model)
     if as_json:
-        terminal.write_json(encoded.as_json())
-    elif count:
-        terminal.write(f"{len(encoded.ids)}\n")
-    elif tokens or offsets:
-        terminal.write("".join(encoded.lines(with_offsets=offsets)))
-    else:
-        terminal.write(" ".join(map(str, encoded.ids)) + "\n")
+        terminal.write_json(_encode(tokenizer, source, allow_special).as_json())
+        return
+    if (tokens or offsets) and not count:
+        terminal.write("".join(_encode(tokenizer, source, allow_special).lines(with_offsets=offsets)))
+        return
+    ids = tokenizer.encode(source, allowed_special="all" if allow_special else ())
+    terminal.write(f"{len(ids)}\n" if count else " ".join(map(str, ids)) + "\n")
 
 
 def _encode(tokenizer: Tokenizer, text: str, allow_special: bool) -> Encoded:
