@@ -95,4 +95,4 @@ class FileFlags:
                 eos_token_id=GPT2Config.eos_token_id if eos_token_id is None else eos_token_id,
             )
         except ConfigError as error:
-            raise click.UsageError(str(error)) from error
+            raise click.UsageError(f"the sizes given as flags: {str(error).removeprefix('GPT2Config: ')}") from error

@@ -46,7 +46,7 @@ _OPTIONS = (
     click.option("--top-k", type=COUNT, metavar="K", help="Sample from the K most probable tokens; 0: from all."),
     click.option("--top-p", type=FRACTION, metavar="P", help="Sample from the most probable tokens that sum to P."),
     click.option("--min-p", type=FRACTION, metavar="P", help="Drop tokens under P times the greatest probability."),
-    click.option("--typical-p", type=Number(0, 1, min_open=True), metavar="P",
+    click.option("--typical-p", type=FRACTION, metavar="P",
                  help="Keep this probability mass of tokens of typical information."),
     click.option("--repetition-penalty", type=Number(min=0, min_open=True), metavar="X",
                  help="Above 1: tokens that are there already become less probable."),

@@ -184,7 +184,7 @@ def check_tensors(config: GPT2Config, found: Mapping[str, Shape], where: str) ->
             problems.append(f"{name} is {brief(list(found[name]))}, expected {list(shape)}")
     if problems:
         shown = problems[:20] + ([f"and {len(problems) - 20} more"] if len(problems) > 20 else [])
-        raise ConfigError(f"{where}: tensors and config.json disagree: {'; '.join(shown)}")
+        raise ConfigError(f"{where}: tensors and configuration disagree: {'; '.join(shown)}")
 
 
 def _read_fields(fields: Fields) -> dict[str, Any]:
