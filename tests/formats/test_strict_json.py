@@ -1,6 +1,7 @@
 """JSON, and nothing that Python's parser takes beyond it."""
 
 import json
+import os
 import random
 from pathlib import Path
 
@@ -74,6 +75,13 @@ def test_read_object_bounds_the_size(tmp_path: Path) -> None:
         read_object(tmp_path / "b.json", 8)
     with pytest.raises(JsonError, match="cannot read it"):
         read_object(tmp_path, 8)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    with pytest.raises(JsonError, match="not a regular file"):
+        read_object(tmp_path / "pipe.json", 1000)
 
 
 def test_brief_escapes_and_cuts() -> None:

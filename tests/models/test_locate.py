@@ -111,6 +111,12 @@ def test_what_is_not_there_is_one_clear_error(tmp_path: Path) -> None:
             locate.locate(model)
 
 
+@pytest.mark.parametrize("model", [5, b"folder", "a" * 5000], ids=["number", "bytes", "too long"])
+def test_what_cannot_be_a_name_is_the_same_error(model: object) -> None:
+    with pytest.raises(ModelNotFoundError):
+        locate.locate(model)  # type: ignore[arg-type]
+
+
 def test_without_the_client_the_cure_is_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setattr(locate, "has_hub_client", lambda: False)

@@ -66,6 +66,8 @@ def parse_object(data: bytes) -> dict[str, object]:
 
 def read_object(path: Path, max_bytes: int) -> dict[str, object]:
     """The JSON object in a file of at most `max_bytes`; raises `JsonError` as `parse_object` does."""
+    if path.is_fifo():  # opening it would wait for a writer
+        raise JsonError("cannot read it: not a regular file")
     try:
         with path.open("rb") as file:
             data = file.read(max_bytes + 1)

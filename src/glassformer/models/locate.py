@@ -48,12 +48,19 @@ def locate(model: str | os.PathLike[str] | None = None) -> Path:
 
 
 def _path(model: str | os.PathLike[str]) -> Path:
+    if not isinstance(model, str | os.PathLike) or not isinstance(os.fspath(model), str):
+        raise ModelNotFoundError(f"a model is named by a str or a path, found {type(model).__name__}")
     if not os.fspath(model):
         raise ModelNotFoundError("the model's name is empty; expected a folder, a file, or a name on the hub")
     try:
-        return Path(model).expanduser()
+        path = Path(model).expanduser()
     except RuntimeError:  # ~user of a user who does not exist
-        return Path(model)
+        path = Path(model)
+    try:
+        path.exists()
+    except OSError as error:  # a name that is too long, a folder that may not be looked into
+        raise ModelNotFoundError(f"{brief(str(model))}: cannot look there: {error.strerror}") from None
+    return path
 
 
 def _embedded() -> Path:
