@@ -35,7 +35,9 @@ def _default_folder() -> Path:
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "glassformer" / "kernels"
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "glassformer" / "kernels"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "glassformer" / "kernels"
+    general = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    # The base directory specification has relative paths ignored; the empty one is relative too.
+    return (general if general.is_absolute() else Path.home() / ".cache") / "glassformer" / "kernels"
 
 
 class ObjectCache:

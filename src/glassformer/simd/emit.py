@@ -256,11 +256,6 @@ def called(body: list[tree.Statement]) -> list[tree.Function]:
     return found
 
 
-def parameter_slots(function: tree.Function) -> list[tree.Slot]:
-    """Parameters that lie in the block of arguments."""
-    return [s for s in function.parameters if not (s.name in ("begin", "end") and s.kind is i64)]
-
-
 def is_pointer(slot: tree.Slot) -> bool:
     """Whether a parameter is an address."""
     return issubclass(slot.kind, PointerValue)

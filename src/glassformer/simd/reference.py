@@ -16,8 +16,11 @@ MODE_VARIABLE = "GLASSFORMER_KERNELS"  # "reference" runs every kernel as Python
 
 
 def wanted() -> bool:
-    """Whether the environment asks for reference mode."""
-    return os.environ.get(MODE_VARIABLE, "") == "reference"
+    """Whether the environment asks for reference mode. OperandError for a mode that there is not."""
+    mode = os.environ.get(MODE_VARIABLE, "")
+    if mode not in ("", "reference"):
+        raise OperandError(f"{MODE_VARIABLE} is {mode!r}; expected reference, or nothing for compiled kernels")
+    return mode == "reference"
 
 
 def running() -> bool:
