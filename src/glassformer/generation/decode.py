@@ -124,7 +124,7 @@ def gather(done: Sequence[Step], prompt: Sequence[int], seed: int | None) -> Gen
     reason = done[-1].finish_reason if done else None
     if reason is None:
         raise GenerationError("the continuation has not ended yet; iterate to its end before asking for the result")
-    decode = sum(step.seconds for step in done[1:])
+    decode = sum((step.seconds for step in done[1:]), 0.0)
     return Generation(
         text="".join(step.text for step in done),
         ids=[step.token.id for step in done],

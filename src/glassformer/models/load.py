@@ -116,15 +116,18 @@ class Reader:
         return Weights(self.taken["wte.weight"], self.taken["wpe.weight"], blocks, self.norm("ln_f"), self.taken[head])
 
     def block(self, at: str) -> Block:
+        """The weights of one layer, whose names begin with `at`."""
         return Block(
             self.norm(at + "ln_1"), self.linear(at + "attn.c_attn"), self.linear(at + "attn.c_proj"),
             self.norm(at + "ln_2"), self.linear(at + "mlp.c_fc"), self.linear(at + "mlp.c_proj"),
         )  # fmt: skip
 
     def linear(self, name: str) -> Linear:
+        """A matrix with its bias."""
         return Linear(self.taken[name + ".weight"], self.taken[name + ".bias"])
 
     def norm(self, name: str) -> Norm:
+        """Scale and shift of a normalisation."""
         return Norm(self.taken[name + ".weight"], self.taken[name + ".bias"])
 
     def tensor(self, name: str) -> Matrix | Table | Any:
