@@ -53,6 +53,8 @@ def test_bad_vocabularies(tmp_path: Path, content: bytes, message: str) -> None:
 
 
 MERGES = {
+    "none for joined tokens": (b"#version: 0.2\n", "no merges, but the vocabulary has joined tokens such as 'ab'"),
+    "nothing": (b"", "no merges, but"),
     "one token": (b"a\n", r"line 1: expected two tokens and a space between, found 'a'"),
     "three tokens": (b"#version: 0.2\na b c\n", "line 2: expected two tokens"),
     "leading space": (b" b\n", "line 1: expected two tokens"),

@@ -14,7 +14,8 @@ import glassformer
 from glassformer.errors import GlassformerError
 from glassformer.formats.safetensors import save_safetensors
 from glassformer.generation.errors import LogitsError
-from glassformer.models.config import ConfigError, GPT2Config, expected_tensors
+from glassformer.models.config import ConfigError
+from glassformer.models.load import GPT2Config, LoadError, expected_tensors
 
 CONFIG: dict[str, Any] = {
     "model_type": "gpt2", "vocab_size": 33, "n_positions": 16, "n_embd": 12, "n_layer": 2, "n_head": 3,
@@ -124,12 +125,10 @@ def test_all_contradictions_come_in_one_list(changes: dict[str, Any], named: lis
         assert each in message
 
 
-def test_layers_beyond_those_of_the_configuration_are_not_read(tmp_path: Path) -> None:
-    """As transformers does it: config.json decides."""
-    short = write(tmp_path, good(), n_layer=1)
-    two = glassformer.load(short).logits([1, 2])
-    save_safetensors(short / "model.safetensors", {k: v for k, v in good().items() if not k.startswith("h.1.")})
-    assert np.array_equal(glassformer.load(short).logits([1, 2]), two)
+def test_layers_beyond_those_of_the_configuration_are_an_error(tmp_path: Path) -> None:
+    """A model cut short in silence would still talk, and badly."""
+    with pytest.raises(LoadError, match=r"layer 1, .* n_layer 1"):
+        glassformer.load(write(tmp_path, good(), n_layer=1))
 
 
 def test_the_configuration_counts_before_the_weights(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from glassformer.runtime.quantized import quantize_parts
 
 PREFIX = "transformer."
 # Buffers that older checkpoints carry; causality is built in here.
+LAYER = re.compile(r"h\.(\d{1,9})\.")
 UNUSED = re.compile(r"h\.\d+\.attn\.(bias|masked_bias)")
 
 
@@ -59,6 +60,7 @@ def read_network(
     with open_weights(weights) as files:
         names = own_names(files)
         config = tied_as_stored(config, files, names)
+        check_layers(config, names, str(files.path))
         check_tensors(config, {own: files.shape(name) for own, name in names.items()}, str(files.path))
         return GPT2(config, Reader(files, names, dtype, ops).read(config), ops)
 
@@ -74,6 +76,15 @@ def own_names(files: Mapping[str, Any]) -> dict[str, str]:
             raise LoadError(f"the weights hold {names[own]} and {name}, which mean the same; keep one")
         names[own] = name
     return names
+
+
+def check_layers(config: GPT2Config, names: Mapping[str, Any], where: str) -> None:
+    """Refuse weights of more layers than the configuration has: the rest of the model would be left out in silence."""
+    layers = {int(found[1]) for name in names if (found := LAYER.match(name))}
+    if layers and max(layers) >= config.n_layer:
+        raise LoadError(
+            f"{where}: the weights have a layer {max(layers)}, the configuration says n_layer {config.n_layer}"
+        )
 
 
 def tied_as_stored(config: GPT2Config, files: WeightFiles, names: dict[str, str]) -> GPT2Config:

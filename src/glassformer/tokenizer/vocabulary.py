@@ -5,7 +5,7 @@
 joined are a token too.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import add
@@ -107,6 +107,11 @@ def build_vocabulary(
     ids: Mapping[str, int], pairs: Sequence[tuple[str, str]], added: Iterable[AddedToken], source: str
 ) -> Vocabulary:
     """Tables from what the files hold. `source` names the file of the merges in errors."""
+    added = list(added)
+    if not pairs and (joined := _joined(ids, {token.text for token in added})):
+        raise TokenizerError(
+            f"{source}: no merges, but the vocabulary has joined tokens such as {joined!r:.60}; is it cut?"
+        )
     left, right = [first for first, _ in pairs], [second for _, second in pairs]
     try:
         columns = [[ids[token] for token in tokens] for tokens in (left, right, map(add, left, right))]
@@ -118,6 +123,12 @@ def build_vocabulary(
         byte_ids=tuple(ids.get(symbol, MISSING) for symbol in ALPHABET),
         added={token.text: token for token in added},
     )
+
+
+def _joined(ids: Mapping[str, int], special: Collection[str]) -> str:
+    """A token that only merges can make: more than one symbol, all of the byte alphabet."""
+    symbols = set(ALPHABET)
+    return next((t for t in ids if len(t) > 1 and t not in special and symbols.issuperset(t) and t[0] != "<"), "")
 
 
 def _first_unknown(ids: Mapping[str, int], pairs: Sequence[tuple[str, str]]) -> str:
