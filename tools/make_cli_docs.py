@@ -12,6 +12,17 @@ from glassformer.cli.app import root
 PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
 HEADER = "<!-- Written by tools/make_cli_docs.py from the commands themselves; change those, not this. -->"
 
+ENVIRONMENT = """## Environment
+
+| Variable | Meaning |
+|---|---|
+| `GLASSFORMER_THREADS` | Threads to compute with (default: as many as affinity mask and control group allow). |
+| `GLASSFORMER_PIN` | `0`: leave it to the system which processor a thread runs on. |
+| `GLASSFORMER_TARGET` | Processor level to compile for: `baseline`, `avx2`, `avx512`, `avx512-vnni` (default: the best here). |
+| `GLASSFORMER_CACHE` | Folder of compiled kernels (default: the user's cache folder). |
+| `GLASSFORMER_KERNELS` | `reference`: run every kernel as Python, slowly, with bounds checked. |
+| `HF_HOME`, `HF_ENDPOINT`, `HF_HUB_OFFLINE` | Where models of the hub are kept, fetched from, and whether at all. |"""
+
 
 def page() -> str:
     """The whole page."""
@@ -21,7 +32,7 @@ def page() -> str:
         command = root.get_command(context, name)
         if command is not None:
             parts += section(name, command)
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, ENVIRONMENT]) + "\n"
 
 
 def section(name: str, command: click.Command) -> Iterator[str]:
