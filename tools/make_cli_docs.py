@@ -18,7 +18,7 @@ ENVIRONMENT = """## Environment
 |---|---|
 | `GLASSFORMER_THREADS` | Threads to compute with (default: as many as affinity mask and control group allow). |
 | `GLASSFORMER_PIN` | `0`: leave it to the system which processor a thread runs on. |
-| `GLASSFORMER_TARGET` | Processor level to compile for: `baseline`, `avx2`, `avx512`, `avx512-vnni` (default: the best here). |
+| `GLASSFORMER_TARGET` | Processor level: `baseline`, `avx2`, `avx512`, `avx512-vnni` (default: the best here). |
 | `GLASSFORMER_CACHE` | Folder of compiled kernels (default: the user's cache folder). |
 | `GLASSFORMER_KERNELS` | `reference`: run every kernel as Python, slowly, with bounds checked. |
 | `HF_HOME`, `HF_ENDPOINT`, `HF_HUB_OFFLINE` | Where models of the hub are kept, fetched from, and whether at all. |"""
