@@ -22,6 +22,7 @@ _WORD = re.compile(rf"\b(?:{_TITLES} )?[A-Z][a-z]+\b")
 _BEFORE = re.compile(r"(?:named|called|[Nn]ame was|[Nn]ame is|I am|I'm) $")
 _AFTER = re.compile(r",? the [a-z]+|,? an? [a-z]+|,? was an? [a-z]+")
 _BECAUSE = re.compile(r" was [a-z]+ because ")
+_LISTS = ("names.txt", "elders.txt", "visitors.txt")
 _PRONOUN = re.compile(r"\b(he|him|his|she|her|hers|himself|herself)\b", re.IGNORECASE)
 _BODY = "eyes|mouth|heart|head|breath|hands|paws|wings|hooves|claws|feet|foot|knees|nose|throat|tail|own"
 
@@ -48,7 +49,7 @@ class Mention:
 @cache
 def _ordinary() -> frozenset[str]:
     """The words of all data files but the names: as capitalized words they only begin a sentence."""
-    files = [path for path in DATA.rglob("*.txt") if path.name not in ("names.txt", "elders.txt")]
+    files = [path for path in DATA.rglob("*.txt") if path.name not in _LISTS]
     text = " ".join(path.read_text(encoding="ascii") for path in files)
     code = "one then that very day so it jolly bean once"
     return frozenset(re.findall(r"[a-z]+", f"{text} {code}".lower()))
