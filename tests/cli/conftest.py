@@ -3,10 +3,9 @@
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,14 +38,6 @@ class Outcome:
 
 
 CommandLine = Callable[..., Outcome]
-
-
-@pytest.fixture(autouse=True)
-def interrupts_heeded() -> Iterator[None]:
-    """Whatever runs the tests may ignore interrupts, as a shell's background does, and children would inherit that."""
-    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, previous)
 
 
 @pytest.fixture

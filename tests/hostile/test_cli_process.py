@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,6 @@ import pytest
 import glassformer
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals and devices")
-
-
-@pytest.fixture(autouse=True)
-def interrupts_heeded() -> Iterator[None]:
-    """Whatever runs the tests may ignore interrupts, as a shell's background does, and children would inherit that."""
-    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, previous)
 
 
 def start(*arguments: str | bytes, **streams: Any) -> "subprocess.Popen[bytes]":

@@ -185,15 +185,6 @@ def test_a_forked_child_starts_workers_of_its_own() -> None:
     assert ops.exp(x / CHUNK).tobytes() == expected.tobytes()
 
 
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """Ctrl-C raises KeyboardInterrupt, also where the tests run in the background, which ignores it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("turn", range(10))
 def test_an_interrupt_waits_until_the_workers_are_done(pool: WorkerPool, turn: int) -> None:
     """Ctrl-C during a launch: no worker writes into the caller's arrays once the exception is out; the pool lives."""
