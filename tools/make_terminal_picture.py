@@ -21,7 +21,7 @@ SESSION = (
     ["kernels", "gelu_tanh"],
 )
 MAX_LINES = {"kernels": 14}  # an excerpt is enough of what is long
-COLUMNS, LINE, CHARACTER, MARGIN = 96, 20, 8.43, 18
+COLUMNS, LINE, CHARACTER, MARGIN = 98, 20, 8.43, 18
 COLOURS = {"command": "#7ee787", "output": "#e6edf3", "note": "#8b949e"}
 
 
