@@ -21,6 +21,11 @@ DATA = Path(__file__).parents[2] / "../shared/data"
 SMALL = {"model_type": "gpt2", "vocab_size": 11, "n_positions": 7, "n_embd": 6, "n_layer": 2, "n_head": 3}
 
 
+def given(config: GenerationConfig) -> dict[str, object]:
+    """The fields that are there, by name."""
+    return {name: value for name, value in dataclasses.asdict(config).items() if value is not None}
+
+
 def small(**changes: object) -> GPT2Config:
     return GPT2Config.from_dict(SMALL | changes)
 
@@ -147,7 +152,7 @@ def test_generation_config(tmp_path: Path) -> None:
     others = {"transformers_version": "5", "num_beams": 4, "pad_token_id": None}
     (tmp_path / "generation_config.json").write_text(json.dumps(values | others))
     config = read_generation_config(tmp_path)
-    assert config.as_dict() == values | {"eos_token_id": (1, 2)}
+    assert given(config) == values | {"eos_token_id": (1, 2)}
     assert isinstance(config.temperature, float)
     assert config.eos_token_ids == (1, 2)
 
@@ -155,7 +160,7 @@ def test_generation_config(tmp_path: Path) -> None:
 def test_generation_config_that_is_absent(tmp_path: Path) -> None:
     assert read_generation_config(tmp_path) == GenerationConfig()
     (tmp_path / "config.json").write_text(json.dumps({"eos_token_id": 3, "do_sample": True, "top_k": 5}))
-    assert read_generation_config(tmp_path).as_dict() == {"eos_token_id": 3}
+    assert given(read_generation_config(tmp_path)) == {"eos_token_id": 3}
 
 
 @pytest.mark.parametrize("model", ["models/gpt2-capp", "models/gpt2-adder", "story-model"])

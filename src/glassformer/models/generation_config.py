@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -64,11 +64,6 @@ class GenerationConfig:
         """Every id that ends a text; empty where none is given."""
         ids = self.eos_token_id
         return () if ids is None else ids if isinstance(ids, tuple) else (ids,)
-
-    def as_dict(self) -> dict[str, object]:
-        """The fields that are given, by name."""
-        named = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in named.items() if value is not None}
 
 
 def read_generation_config(folder: str | os.PathLike[str]) -> GenerationConfig:

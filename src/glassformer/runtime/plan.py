@@ -16,7 +16,9 @@ import numpy.typing as npt
 from glassformer.runtime.executor import Eager, Launch, claim_size
 from glassformer.simd.target import Target
 
-SMALL = 100_000  # elementary steps below which the leader does a recorded launch alone
+# Elementary steps below which the leader does a recorded launch alone: fewer than an executor asks for, because a
+# replayed launch is announced without Python.
+SMALL = 100_000
 
 
 class Recorder:
