@@ -146,3 +146,13 @@ def test_a_damaged_value_reaches_no_earlier_query(ops: Ops, damaged: int) -> Non
     found = ops.attention(q, k, v)
     assert np.array_equal(found[:damaged].view(np.uint32), whole[:damaged].view(np.uint32))
     assert np.isnan(found[damaged:]).all()
+
+
+@pytest.mark.parametrize("tokens", [256, 259, 321])
+def test_long_prompts_take_more_queries_at_a_time_and_give_the_same_bits(ops: Ops, normal: Any, tokens: int) -> None:
+    q, k, v = (normal(tokens, 2, 20) for _ in range(3))
+    whole = ops.attention(q, k, v)
+    assert nmse(whole, reference.attention(*(as_kernels_see(x) for x in (q, k, v)))) <= LARGEST_NMSE
+    for chunk in (1, 100):
+        parts = chunked(ops, q, k, v, chunk, KVCache(1, 2, 20, tokens))
+        assert parts.tobytes() == whole.tobytes(), f"chunks of {chunk}"

@@ -29,6 +29,13 @@ KEYS = 64  # positions taken at a time
 LOWEST = -float("inf")
 
 
+def query_tile(tokens: int, vector_bits: int) -> int:
+    """Queries that a task takes together: more of them share what is read, as far as registers hold their sums."""
+    if tokens == 1:
+        return 1
+    return 4 if tokens >= 256 and vector_bits >= 512 else 2
+
+
 @kernel
 def append(
     k: Pointer[f32], v: Pointer[f32], keys: Pointer[f32], values: Pointer[f32], row_stride: i64, tokens: i64,

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from glassformer.errors import GlassformerError
 from glassformer.kernels import activation, elementwise
-from glassformer.kernels.attention import KEYS, append, attention
+from glassformer.kernels.attention import KEYS, append, attention, query_tile
 from glassformer.kernels.embedding import embedding
 from glassformer.kernels.matmul import BLOCK, matmul
 from glassformer.kernels.normalization import layer_norm
@@ -342,7 +342,7 @@ class Ops:
         new = (k, v, keys, values, stride, tokens, cache.counter, cache.capacity, head_dim, cache.padded)
         self.executor.run(Launch(append.specialise(), new, n_head, 2 * q.size))
         out = self.executor.empty((tokens, n_head, head_dim))
-        queries = 1 if tokens == 1 else 2
+        queries = query_tile(tokens, self.executor.target.vector_bits)
         tasks = n_head * -(-tokens // queries)
         scratch = self.executor.empty((tasks, KEYS * queries))
         scaling = head_dim**-0.5 if scale is None else scale
