@@ -23,6 +23,9 @@ TEXT_COMMANDS = ("generate", "tokenize", "score")
 def test_version(cli):
     outcome = cli("--version")
     assert (outcome.code, outcome.out, outcome.err) == (0, f"glassformer {glassformer.__version__}\n", "")
+    for flags in (("--version", "--json"), ("--json", "--version")):
+        assert json.loads(cli(*flags).out) == {"program": "glassformer", "version": glassformer.__version__}
+    assert cli("--json", "info").code == 2
 
 
 @pytest.mark.parametrize("command", app.COMMANDS)

@@ -33,22 +33,36 @@ class LazyGroup(click.Group):
         return command
 
 
-def _print_version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
-    if value and not ctx.resilient_parsing:
+def _print_version(as_json: bool) -> None:
+    if as_json:
+        terminal.write_json({"program": PROGRAM, "version": __version__})
+    else:
         terminal.write(f"{PROGRAM} {__version__}\n")
-        ctx.exit()
 
 
-@click.group(cls=LazyGroup, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version,
-              help="Print the version and exit.")  # fmt: skip
+@click.group(
+    cls=LazyGroup,
+    no_args_is_help=False,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.option("--version", is_flag=True, help="Print the version and exit.")
+@click.option("--json", "as_json", is_flag=True, help="With --version: print one JSON object.")
 @common_options
-def root() -> None:
+@click.pass_context
+def root(ctx: click.Context, version: bool, as_json: bool) -> None:
     """Run, understand and change Transformer language models in Python alone.
 
     Results go to standard output, everything else to standard error. The exit code is 0 when all went well, 1 after
     a failure, 2 for a wrong command line, 130 after Ctrl-C and 141 when the reader of the output has left.
     """
+    if version:
+        _print_version(as_json)
+        ctx.exit()
+    if as_json:
+        raise click.UsageError("--json goes behind the command, as in 'glassformer info --json', or with --version")
+    if ctx.invoked_subcommand is None:
+        raise click.UsageError("Missing command.", ctx)
 
 
 def run(arguments: Sequence[str]) -> int:
