@@ -136,9 +136,9 @@ def run_fresh(module: Any, n: int, compiled: list[str], monkeypatch: pytest.Monk
     """Call `work` through a new variant, noting compilations."""
     original = Variant.compile_for
 
-    def noting(self: Variant, *args: Any) -> Any:
+    def noting(self: Variant, *args: Any, **named: Any) -> Any:
         compiled.append(self.owner.name)
-        return original(self, *args)
+        return original(self, *args, **named)
 
     monkeypatch.setattr(Variant, "compile_for", noting)
     result = Variant(module.work, module.work.annotations[2], 1)(n)

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 import click
 
 from glassformer.cli.session import Session
+from glassformer.runtime.cpus import MAX_THREADS
 
-MAX_THREADS = 1024  # as many as the engine takes
 DTYPES = ("auto", "f32", "f16", "bf16", "q8", "q4")
 
 Function = TypeVar("Function", bound=Callable[..., Any])

@@ -31,8 +31,8 @@ from glassformer.runtime.packed import (
 from glassformer.runtime.quantized import quantize_parts
 
 PREFIX = "transformer."
-# Buffers that older checkpoints carry; causality is built in here.
 LAYER = re.compile(r"h\.(\d{1,9})\.")
+# Buffers that older checkpoints carry; causality is built in here.
 UNUSED = re.compile(r"h\.\d+\.attn\.(bias|masked_bias)")
 
 

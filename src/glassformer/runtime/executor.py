@@ -1,4 +1,4 @@
-"""Where operations go: an operation makes a launch, an executor runs it now or, later, records it into a plan."""
+"""Where operations go: an operation makes a launch, an executor runs it now or records it into a plan."""
 
 from __future__ import annotations
 

@@ -22,7 +22,10 @@ SMALL = 100_000
 
 
 class Recorder:
-    """An executor that writes launches down for an eager one to replay."""
+    """An executor that writes launches down for an eager one to replay.
+
+    What NumPy does between launches is not written down, so a recorded step must not copy or convert its arrays there.
+    """
 
     def __init__(self, executor: Eager) -> None:
         self.executor = executor

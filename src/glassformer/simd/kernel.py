@@ -187,11 +187,10 @@ class Variant:
             finally:
                 self._building = False
 
-    def compile_for(self, target: Target, emit: str = "emit_object") -> Any:
+    def compile_for(self, target: Target, emit: str = "emit_object", symbol: str = ENTRY) -> Any:
         """Optimise for a target and emit an object or assembly."""
         from glassformer.simd.emit import emit_module
 
-        symbol = f"{ENTRY}_{self.key(target)}" if emit == "emit_object" else ENTRY
         return optimise(emit_module(self.function, target, symbol), target, emit)
 
     def key(self, target: Target) -> str:
@@ -211,11 +210,12 @@ class Variant:
             if target.name not in runnable_targets():
                 raise TargetError(f"this machine cannot run {target.name}; it runs {', '.join(runnable_targets())}")
             store, key = object_cache(default_folder()), self.key(target)
+            symbol = f"{ENTRY}_{key}"  # all objects share one linker, so each has a name of its own
             code = store.read(key)
             if code is None:
-                code = self.compile_for(target)
+                code = self.compile_for(target, symbol=symbol)
                 store.write(key, code)
-            self.loaded[target.name] = Loaded(self, link(code, f"{ENTRY}_{key}"))
+            self.loaded[target.name] = Loaded(self, link(code, symbol))
         return self.loaded[target.name]
 
     def __call__(self, *args: Any, begin: int = 0, end: int = 0, target: Target | None = None) -> int | None:
