@@ -8,7 +8,8 @@ import pytest
 
 import glassformer
 from glassformer import GlassformerError, ops
-from glassformer.runtime.engine import Ops, ShapeError
+from glassformer.runtime.arrays import ShapeError
+from glassformer.runtime.engine import Ops
 from glassformer.runtime.executor import Eager
 from glassformer.runtime.kv_cache import CacheError, KVCache
 from glassformer.simd.errors import TargetError

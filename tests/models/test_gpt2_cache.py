@@ -10,7 +10,7 @@ from gpt2_twin import error, logits
 
 from glassformer.models.gpt2 import GPT2, unobserved
 from glassformer.models.load import load_network
-from glassformer.runtime.engine import ShapeError
+from glassformer.runtime.arrays import ShapeError
 from glassformer.runtime.kv_cache import CacheError, KVCache
 
 TOKENS = 150  # more than two blocks of the attention kernel

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from float64_references import LARGEST_NMSE, as_kernels_see, nmse
 
-from glassformer.runtime.engine import ACTIVATIONS, Ops, ShapeError
+from glassformer.runtime.arrays import ShapeError
+from glassformer.runtime.engine import ACTIVATIONS, Ops
 
 Function = Callable[[Any], Any]
 FUNCTIONS: dict[str, tuple[Callable[[Ops], Function], Function]] = {

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from float64_references import LARGEST_NMSE, as_kernels_see, nmse
 
-from glassformer.runtime.engine import Ops, ShapeError
+from glassformer.runtime.arrays import ShapeError
+from glassformer.runtime.engine import Ops
 from glassformer.runtime.kv_cache import CacheError, KVCache
 
 HEAD_DIMS = [1, 8, 16, 20, 64, 80]

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
-from glassformer.runtime.engine import Ops, ShapeError
+from glassformer.runtime.arrays import ShapeError
+from glassformer.runtime.engine import Ops
 from glassformer.runtime.executor import Eager
 
 ENGINE = Ops(Eager(threads=2))

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from float64_references import LARGEST_NMSE, as_kernels_see, nmse
 
-from glassformer.runtime.engine import Ops, ShapeError
+from glassformer.runtime.arrays import ShapeError
+from glassformer.runtime.engine import Ops
 
 
 @pytest.mark.parametrize("width", [1, 2, 15, 16, 17, 31, 33, 64, 768, 1600])

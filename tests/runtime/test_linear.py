@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from float64_references import LARGEST_NMSE, as_kernels_see, nmse
 
-from glassformer.runtime.engine import Ops, ShapeError
+from glassformer.runtime.arrays import ShapeError
+from glassformer.runtime.engine import Ops
 from glassformer.runtime.packed import KINDS, PackedMatrix, Table, pack_matrix
 from glassformer.simd.types import f32
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from float64_references import LARGEST_NMSE, as_kernels_see, nmse
 
-from glassformer.runtime.engine import Ops, ShapeError
+from glassformer.runtime.arrays import ShapeError
+from glassformer.runtime.engine import Ops
 
 SHAPES = [(1,), (5,), (16,), (17,), (3, 1), (1, 100), (7, 15), (4, 64), (2, 3, 33), (3, 50257), (2, 3, 4, 5)]
 EMPTY = [(0,), (0, 3), (3, 0), (2, 0, 5)]

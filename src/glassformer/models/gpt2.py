@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from glassformer.models.config import GPT2Config
-from glassformer.runtime.engine import Ops, ShapeError
+from glassformer.runtime.arrays import ShapeError
+from glassformer.runtime.engine import Ops
 from glassformer.runtime.executor import Eager
 from glassformer.runtime.kv_cache import KVCache
 from glassformer.runtime.packed import PackedMatrix, Table
