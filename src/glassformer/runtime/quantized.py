@@ -12,7 +12,8 @@ import numpy.typing as npt
 from glassformer.errors import GlassformerError
 from glassformer.kernels.matmul import BLOCK
 from glassformer.kernels.matmul_quantized import matmul_quantized
-from glassformer.kernels.quantize import GROUP, embedding_q8, pack_quantized, quantize_rows
+from glassformer.kernels.pack_quantized import pack_quantized
+from glassformer.kernels.quantize import GROUP, embedding_q8, quantize_rows
 from glassformer.runtime.executor import Executor, Launch
 from glassformer.runtime.threads import aligned
 from glassformer.simd.types import Value
@@ -66,11 +67,10 @@ def quantize_parts(
     for first, rows in parts:
         source = np.ascontiguousarray(rows)
         count = len(source) if transposed else outputs
-        k_stride, n_stride = (1, inputs) if transposed else (outputs, 1)
         begin = first // BLOCK if transposed else 0
         target = codes[begin * inputs * BLOCK * bits // 8 :], scales[begin * inputs // GROUP * BLOCK :]
-        arguments = (source, *target, inputs, count, k_stride, n_stride)
-        kernel = pack_quantized.specialise(FROM=stored, BITS=bits)
+        arguments = (source, *target, inputs, count)
+        kernel = pack_quantized.specialise(FROM=stored, BITS=bits, TRANSPOSED=transposed)
         executor.run(Launch(kernel, arguments, -(-count // BLOCK), source.size * 4))
     return QuantizedMatrix(codes, scales, inputs, outputs, bits)
 
