@@ -4,6 +4,12 @@ from glassformer.simd import erf, exp, f32xN, fma, kernel, maximum, tanh
 
 
 @kernel
+def identity(x: f32xN) -> f32xN:
+    """x: no activation."""
+    return x
+
+
+@kernel
 def gelu_tanh(x: f32xN) -> f32xN:
     """x/2 (1 + tanh u), u = sqrt(2/pi) (x + 0.044715 x^3) (Hendrycks & Gimpel, 2016), written as x / (1 + e^-2u)."""
     u = x * fma(x * x, 0.0356774081363001, 0.7978845608028654)

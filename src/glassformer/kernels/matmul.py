@@ -4,7 +4,22 @@ over k.
 The order of that chain does not depend on the tile, so neither the number of rows nor of threads changes a bit.
 """
 
-from glassformer.simd import Pointer, cast, f32, f32x16, fma, i64, kernel, load, static_range, store, u8, vector
+from glassformer.kernels.epilogue import finish
+from glassformer.simd import (
+    Kernel,
+    Pointer,
+    cast,
+    f32,
+    f32x16,
+    fma,
+    i64,
+    kernel,
+    load,
+    static_range,
+    store,
+    u8,
+    vector,
+)
 from glassformer.simd.types import Value
 
 BLOCK = 64  # outputs whose weights lie together in a packed matrix: [blocks][inputs][BLOCK]
@@ -12,14 +27,13 @@ BLOCK = 64  # outputs whose weights lie together in a packed matrix: [blocks][in
 
 @kernel
 def tile(
-    x: Pointer[f32], x_stride: i64, weight: Pointer[u8], column: i64, k_stride: i64, bias: Pointer[f32],
-    out: Pointer[f32], out_stride: i64, first_k: i64, last_k: i64, whole: i64, width: i64,
-    *, W: type[Value], VECTORS: int, TOKENS: int, BIAS: bool, PACKED: bool,
+    x: Pointer[f32], x_stride: i64, weight: Pointer[u8], column: i64, k_stride: i64, out: Pointer[f32],
+    out_stride: i64, first_k: i64, last_k: i64, width: i64,
+    *, W: type[Value], VECTORS: int, TOKENS: int, PACKED: bool,
 ) -> None:  # fmt: skip
-    """Go on with out[t, :width] = x[t] @ weight[:, column :][:, :width] (+ bias) over inputs first_k to last_k.
+    """Go on with out[t, :width] = x[t] @ weight[:, column :][:, :width] over inputs first_k to last_k.
 
-    TOKENS rows, at most 16 * VECTORS columns; between the calls for one element its sum lies in `out`, and the one that
-    ends at input `whole` adds the bias.
+    TOKENS rows, at most 16 * VECTORS columns; between the calls for one element its sum lies in `out`.
     """
     columns = cast(weight, W) + column
     begun = width if first_k > 0 else i64(0)  # a count of 0 loads zeros
@@ -34,11 +48,6 @@ def tile(
             wide = f32x16(w)
             for t in static_range(TOKENS):
                 total[v][t] = fma(wide, x[t * x_stride + k], total[v][t])
-    if BIAS and last_k == whole:
-        for v in static_range(VECTORS):
-            b = load(bias + 16 * v, f32x16, count=width - 16 * v)
-            for t in static_range(TOKENS):
-                total[v][t] = total[v][t] + b
     for v in static_range(VECTORS):
         for t in static_range(TOKENS):
             store(out + t * out_stride + 16 * v, total[v][t], count=width - 16 * v)
@@ -46,16 +55,16 @@ def tile(
 
 @kernel
 def matmul(
-    x: Pointer[f32], weight: Pointer[u8], bias: Pointer[f32], out: Pointer[f32], x_offsets: Pointer[i64],
-    weight_offsets: Pointer[i64], rows: i64, inputs: i64, outputs: i64, x_stride: i64, k_stride: i64,
-    block_stride: i64, depth: i64, begin: i64, end: i64,
-    *, W: type[Value], VECTORS: int, TOKENS: int, BIAS: bool, PACKED: bool,
+    x: Pointer[f32], weight: Pointer[u8], bias: Pointer[f32], has_bias: i64, residual: Pointer[f32], has_residual: i64,
+    out: Pointer[f32], x_offsets: Pointer[i64], weight_offsets: Pointer[i64], rows: i64, inputs: i64, outputs: i64,
+    x_stride: i64, k_stride: i64, block_stride: i64, depth: i64, begin: i64, end: i64,
+    *, W: type[Value], VECTORS: int, TOKENS: int, PACKED: bool, ACTIVATION: Kernel,
 ) -> None:  # fmt: skip
-    """out[b] = x[b] @ weight[b] (+ bias), weights of type W.
+    """out[b] = x[b] @ weight[b], then what `finish` does; weights of type W.
 
-    x[b]: [rows, inputs], weight[b]: [inputs, outputs], out: [batch, rows, outputs]. Offsets (in elements) say where
-    each item of the batch begins. A task is a block of columns of one item. Of its weights, `depth` inputs at a time
-    stay in the nearest cache while all rows pass.
+    x[b]: [rows, inputs], weight[b]: [inputs, outputs], out, residual: [batch, rows, outputs]. Offsets (in elements) say
+    where each item of the batch begins. A task is a block of columns of one item. Of its weights, `depth` inputs at a
+    time stay in the nearest cache while all rows pass.
     """
     blocks = (outputs + BLOCK - 1) // BLOCK
     for task in range(begin, end):
@@ -63,18 +72,23 @@ def matmul(
         first = task % blocks * BLOCK
         column = weight_offsets[item] + task % blocks * block_stride
         source = x + x_offsets[item]
-        target = out + item * rows * outputs + first
+        place = item * rows * outputs + first
         for first_k in range(0, max(inputs, 1), depth):
             last_k = min(first_k + depth, inputs)
             t = i64(0)
             for TILE in (TOKENS, 2, 1):
                 while t + TILE <= rows:
+                    target = place + t * outputs
                     for V in static_range(0, BLOCK // 16, VECTORS):
                         if PACKED or first + 16 * V < outputs:
                             tile(
                                 source + t * x_stride, x_stride, weight, column + 16 * V, k_stride,
-                                bias + first + 16 * V, target + t * outputs + 16 * V, outputs, first_k, last_k, inputs,
-                                outputs - first - 16 * V,
-                                W=W, VECTORS=VECTORS, TOKENS=TILE, BIAS=BIAS, PACKED=PACKED,
+                                out + target + 16 * V, outputs, first_k, last_k, outputs - first - 16 * V,
+                                W=W, VECTORS=VECTORS, TOKENS=TILE, PACKED=PACKED,
                             )  # fmt: skip
+                    if last_k == inputs:
+                        finish(
+                            bias + first, has_bias, residual + target, has_residual, out + target, outputs, TILE,
+                            min(outputs - first, BLOCK), ACTIVATION=ACTIVATION,
+                        )  # fmt: skip
                     t += TILE

@@ -4,9 +4,11 @@ inputs, f32 between groups.
 Every output is one chain over the groups: total = fma(dot of the group, weight scale * activation scale, total).
 """
 
+from glassformer.kernels.epilogue import finish
 from glassformer.kernels.matmul import BLOCK
 from glassformer.kernels.quantize import GROUP
 from glassformer.simd import (
+    Kernel,
     Pointer,
     broadcast_4,
     dot_u8_i8,
@@ -31,8 +33,8 @@ from glassformer.simd import (
 @kernel
 def tile_quantized(
     codes: Pointer[i8], scales: Pointer[f32], sums: Pointer[i32], weight: Pointer[u8], weight_scales: Pointer[f16],
-    bias: Pointer[f32], out: Pointer[f32], out_stride: i64, inputs: i64, width: i64,
-    *, BITS: int, VECTORS: int, TOKENS: int, BIAS: bool,
+    out: Pointer[f32], out_stride: i64, inputs: i64, width: i64,
+    *, BITS: int, VECTORS: int, TOKENS: int,
 ) -> None:  # fmt: skip
     """out[t, :width] for TOKENS rows and 16 * VECTORS columns; pointers stand at the first row and column."""
     ZERO = 2 ** (BITS - 1)  # what is added to each weight to make its code
@@ -57,21 +59,19 @@ def tile_quantized(
                 total[v][t] = fma(f32x16(dot[v][t]), s * scales[t * groups + g], total[v][t])
     for v in static_range(VECTORS):
         for t in static_range(TOKENS):
-            y = total[v][t]
-            if BIAS:
-                y = y + load(bias + 16 * v, f32x16, count=width - 16 * v)
-            store(out + t * out_stride + 16 * v, y, count=width - 16 * v)
+            store(out + t * out_stride + 16 * v, total[v][t], count=width - 16 * v)
 
 
 @kernel
 def matmul_quantized(
     codes: Pointer[i8], scales: Pointer[f32], sums: Pointer[i32], weight: Pointer[u8], weight_scales: Pointer[f16],
-    bias: Pointer[f32], out: Pointer[f32], rows: i64, inputs: i64, outputs: i64, begin: i64, end: i64,
-    *, BITS: int, VECTORS: int, TOKENS: int, BIAS: bool,
+    bias: Pointer[f32], has_bias: i64, residual: Pointer[f32], has_residual: i64, out: Pointer[f32], rows: i64,
+    inputs: i64, outputs: i64, begin: i64, end: i64,
+    *, BITS: int, VECTORS: int, TOKENS: int, ACTIVATION: Kernel,
 ) -> None:  # fmt: skip
-    """out = activations @ weights (+ bias), both quantised as `glassformer.kernels.quantize` says.
+    """out = activations @ weights, both quantised as `glassformer.kernels.quantize` says, then what `finish` does.
 
-    out: [rows, outputs]. A task is a block of 64 outputs; its weights stay in the cache while all rows pass.
+    out, residual: [rows, outputs]. A task is a block of 64 outputs; its weights stay in the cache while all rows pass.
     """
     groups = inputs // GROUP
     for block in range(begin, end):
@@ -83,8 +83,13 @@ def matmul_quantized(
                     tile_quantized(
                         codes + t * inputs, scales + t * groups, sums + t * groups,
                         weight + (block * inputs * (BLOCK * BITS // 8) + 64 * V),
-                        weight_scales + (block * groups * BLOCK + 16 * V), bias + first + 16 * V,
+                        weight_scales + (block * groups * BLOCK + 16 * V),
                         out + t * outputs + first + 16 * V, outputs, inputs, outputs - first - 16 * V,
-                        BITS=BITS, VECTORS=VECTORS, TOKENS=TILE, BIAS=BIAS,
+                        BITS=BITS, VECTORS=VECTORS, TOKENS=TILE,
                     )  # fmt: skip
+                place = t * outputs + first
+                finish(
+                    bias + first, has_bias, residual + place, has_residual, out + place, outputs, TILE,
+                    min(outputs - first, BLOCK), ACTIVATION=ACTIVATION,
+                )  # fmt: skip
                 t += TILE

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from glassformer.kernels import activation, elementwise
+from glassformer.kernels.activation import identity
 from glassformer.kernels.embedding import embedding
 from glassformer.kernels.matmul import BLOCK
 from glassformer.kernels.normalization import layer_norm
@@ -25,11 +26,12 @@ from glassformer.runtime.arrays import (
     rows_of,
 )
 from glassformer.runtime.attention import attend
+from glassformer.runtime.epilogue import Epilogue
 from glassformer.runtime.executor import Executor, Launch
 from glassformer.runtime.kv_cache import KVCache
 from glassformer.runtime.linear import linear, matmul_arrays
 from glassformer.runtime.packed import PackedMatrix, Table
-from glassformer.runtime.quantized import QuantizedMatrix, embedding_rows_q8
+from glassformer.runtime.quantized import QuantizedMatrix, QuantizedRows, embedding_rows_q8
 from glassformer.simd import Kernel, absolute, add, div, exp, log, maximum, minimum, mul, neg, sqrt, sub
 from glassformer.simd.table import Operation
 from glassformer.simd.types import f32
@@ -58,10 +60,27 @@ class Ops:
         return matmul_arrays(self.executor, a, b)
 
     def linear(
-        self, x: npt.ArrayLike, weight: PackedMatrix | QuantizedMatrix, bias: npt.ArrayLike | None = None
+        self,
+        x: npt.ArrayLike | QuantizedRows,
+        weight: PackedMatrix | QuantizedMatrix,
+        bias: npt.ArrayLike | None = None,
+        *,
+        activation: str | None = None,
+        residual: npt.ArrayLike | None = None,
     ) -> Float32:
-        """x @ weight + bias with a packed matrix.  x: [rows, inputs], bias: [outputs] -> [rows, outputs]."""
-        return linear(self.executor, x, weight, bias)
+        """residual + activation(x @ weight + bias) with a packed matrix, to the bits of the separate operations.
+
+        x: [rows, inputs] (or quantised rows, for a quantised weight), bias: [outputs], residual: [rows, outputs] ->
+        [rows, outputs]. activation: a name that `Ops.activation` takes.
+        """
+        if activation is not None and activation not in ACTIVATIONS:
+            raise ShapeError(f"activation {activation!r} is unknown; choose from {', '.join(ACTIVATIONS)}")
+        epilogue = Epilogue(
+            None if bias is None else as_float32(bias, "bias"),
+            identity if activation is None else ACTIVATIONS[activation],
+            None if residual is None else as_float32(residual, "residual"),
+        )
+        return linear(self.executor, x, weight, epilogue)
 
     # ------------------------------------------------------------ elementwise
 

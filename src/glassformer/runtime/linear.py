@@ -7,9 +7,10 @@ import numpy.typing as npt
 
 from glassformer.kernels.matmul import BLOCK, matmul
 from glassformer.runtime.arrays import Float32, ShapeError, as_float32, broadcast_shape, item_offsets
+from glassformer.runtime.epilogue import Epilogue
 from glassformer.runtime.executor import Executor, Launch
 from glassformer.runtime.packed import PackedMatrix
-from glassformer.runtime.quantized import QuantizedMatrix, linear_quantized
+from glassformer.runtime.quantized import QuantizedMatrix, QuantizedRows, linear_quantized
 from glassformer.simd.types import byte_size, f32
 
 NEAR_BYTES = 32 << 10  # of the nearest cache, that a matrix product's weights may fill while many rows pass
@@ -35,42 +36,47 @@ def matmul_arrays(executor: Executor, a: npt.ArrayLike, b: npt.ArrayLike) -> Flo
     out = executor.empty((*batch, m, n))  # [..., m, n]
     offsets = [item_offsets(x, batch) for x in (left, right)]
     if out.size:
-        product(executor, left, right, None, out, offsets, (m, k, n), packed=False)
+        product(executor, left, right, out, offsets, (m, k, n), Epilogue())
     if vectors[0]:
         out = out[..., 0, :]
     return out[..., 0] if vectors[1] else out
 
 
 def linear(
-    executor: Executor, x: npt.ArrayLike, weight: PackedMatrix | QuantizedMatrix, bias: npt.ArrayLike | None
+    executor: Executor, x: npt.ArrayLike | QuantizedRows, weight: PackedMatrix | QuantizedMatrix, epilogue: Epilogue
 ) -> Float32:
-    """x @ weight + bias with a packed matrix; see `Ops.linear`."""
+    """x @ weight and its epilogue with a packed matrix; see `Ops.linear`."""
     if not isinstance(weight, PackedMatrix | QuantizedMatrix):
         raise ShapeError(f"linear takes a PackedMatrix, found {type(weight).__name__}; pack it, or use matmul")
-    x = as_float32(x)
-    bias = None if bias is None else as_float32(bias, "bias")
-    if x.ndim != 2 or x.shape[1] != weight.inputs:
+    if not isinstance(x, QuantizedRows):
+        x = as_float32(x)
+    if len(x.shape) != 2 or x.shape[1] != weight.inputs:
         raise ShapeError(f"linear: x {x.shape} meets a weight {weight.shape}; expected x [rows, {weight.inputs}]")
-    if bias is not None and bias.shape != (weight.outputs,):
-        raise ShapeError(f"linear: bias {bias.shape} meets a weight {weight.shape}; expected bias ({weight.outputs},)")
+    epilogue.check(x.shape[0], weight.shape)
     if isinstance(weight, QuantizedMatrix):
-        return linear_quantized(executor, x, weight, bias)
+        return linear_quantized(executor, x, weight, epilogue)
+    if isinstance(x, QuantizedRows):
+        raise ShapeError("linear: quantised activations meet a weight that is not; give them as float32")
     rows, inputs = x.shape
     out = executor.empty((rows, weight.outputs))  # [rows, outputs]
     zero = [np.zeros(1, np.int64)] * 2
-    product(executor, x, weight, bias, out, zero, (rows, inputs, weight.outputs), packed=True)
+    product(executor, x, weight, out, zero, (rows, inputs, weight.outputs), epilogue)
     return out
 
 
 def product(
-    executor: Executor, x: Float32, weight: Float32 | PackedMatrix, bias: Float32 | None, out: Float32,
-    offsets: list[npt.NDArray[np.int64]], shape: tuple[int, int, int], *, packed: bool,
+    executor: Executor, x: Float32, weight: Float32 | PackedMatrix, out: Float32, offsets: list[npt.NDArray[np.int64]],
+    shape: tuple[int, int, int], epilogue: Epilogue,
 ) -> None:  # fmt: skip
+    """Launch x @ weight and its epilogue into `out`, for each item of a batch that begins at the offsets."""
     m, k, n = shape
     vectors, rows = tile_shape(executor)
+    packed = isinstance(weight, PackedMatrix)
     kind, data = (weight.kind, weight.data) if isinstance(weight, PackedMatrix) else (f32, weight)
     k_stride, block_stride = (BLOCK, k * BLOCK) if packed else (n, BLOCK)
-    kernel = matmul.specialise(W=kind, VECTORS=vectors, TOKENS=rows, BIAS=bias is not None, PACKED=packed)
+    kernel = matmul.specialise(W=kind, VECTORS=vectors, TOKENS=rows, PACKED=packed, ACTIVATION=epilogue.activation)
     depth = max(k, 1) if m <= rows else NEAR_BYTES // (BLOCK * byte_size(kind))
-    arguments = (x, data, bias, out, *offsets, m, k, n, k, k_stride, block_stride, depth)
+    arguments = (
+        x, data, *epilogue.arguments, out, *offsets, m, k, n, k, k_stride, block_stride, depth
+    )  # fmt: skip
     executor.run(Launch(kernel, arguments, len(offsets[0]) * -(-n // BLOCK), out.size * k))

@@ -14,6 +14,7 @@ from glassformer.kernels.matmul import BLOCK
 from glassformer.kernels.matmul_quantized import matmul_quantized
 from glassformer.kernels.pack_quantized import pack_quantized
 from glassformer.kernels.quantize import GROUP, embedding_q8, quantize_rows
+from glassformer.runtime.epilogue import Epilogue
 from glassformer.runtime.executor import Executor, Launch
 from glassformer.runtime.threads import aligned
 from glassformer.simd.types import Value
@@ -75,17 +76,55 @@ def quantize_parts(
     return QuantizedMatrix(codes, scales, inputs, outputs, bits)
 
 
-def linear_quantized(executor: Executor, x: Float32, weight: QuantizedMatrix, bias: Float32 | None) -> Float32:
-    """x @ weight + bias, the activations quantised in groups of 32.  x: [rows, inputs] -> [rows, outputs]."""
-    rows, groups = len(x), weight.inputs // GROUP
-    codes = executor.empty((rows, weight.inputs), np.int8)  # [rows, inputs]
-    scales = executor.empty((rows, groups))  # [rows, groups]
-    sums = executor.empty((rows, groups), np.int32)  # [rows, groups]
-    executor.run(Launch(quantize_rows.specialise(), (x, codes, scales, sums, weight.inputs), rows, 2 * x.size))
-    out = executor.empty((rows, weight.outputs))  # [rows, outputs]
+@dataclass(frozen=True, eq=False)
+class QuantizedRows:
+    """Rows of activations in eight bits, as `glassformer.kernels.quantize` says.
+
+    codes: i8 [rows, width]; scales: f32, sums: i32, both [rows, width / 32].
+    """
+
+    codes: npt.NDArray[np.int8]
+    scales: Float32
+    sums: npt.NDArray[np.int32]
+    rows: int
+    width: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, width)."""
+        return self.rows, self.width
+
+
+def empty_rows(executor: Executor, rows: int, width: int) -> QuantizedRows:
+    """Room for rows of activations."""
+    if width % GROUP:
+        raise QuantizationError(f"rows of {width} cannot be quantised; expected a multiple of {GROUP}")
+    codes = executor.empty((rows, width), np.int8)  # [rows, width]
+    scales = executor.empty((rows, width // GROUP))  # [rows, groups]
+    sums = executor.empty((rows, width // GROUP), np.int32)  # [rows, groups]
+    return QuantizedRows(codes, scales, sums, rows, width)
+
+
+def quantize(executor: Executor, x: Float32) -> QuantizedRows:
+    """Activations in eight bits, to be multiplied with several matrices.  x: [rows, width]."""
+    made = empty_rows(executor, len(x), x.shape[1])
+    arguments = (x, made.codes, made.scales, made.sums, made.width)
+    executor.run(Launch(quantize_rows.specialise(), arguments, made.rows, 2 * x.size))
+    return made
+
+
+def linear_quantized(
+    executor: Executor, x: Float32 | QuantizedRows, weight: QuantizedMatrix, epilogue: Epilogue
+) -> Float32:
+    """x @ weight and its epilogue, the activations quantised in groups of 32.  x: [rows, inputs] -> [rows, outputs]."""
+    x = x if isinstance(x, QuantizedRows) else quantize(executor, x)
+    out = executor.empty((x.rows, weight.outputs))  # [rows, outputs]
     vectors = 4 if executor.target.vector_bits >= 512 else 1
-    kernel = matmul_quantized.specialise(BITS=weight.bits, VECTORS=vectors, TOKENS=3, BIAS=bias is not None)
-    arguments = (codes, scales, sums, weight.codes, weight.scales, bias, out, rows, weight.inputs, weight.outputs)
+    kernel = matmul_quantized.specialise(BITS=weight.bits, VECTORS=vectors, TOKENS=3, ACTIVATION=epilogue.activation)
+    arguments = (
+        x.codes, x.scales, x.sums, weight.codes, weight.scales, *epilogue.arguments, out, x.rows,
+        weight.inputs, weight.outputs,
+    )  # fmt: skip
     executor.run(Launch(kernel, arguments, -(-weight.outputs // BLOCK), out.size * weight.inputs // 4))
     return out
 
