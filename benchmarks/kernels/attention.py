@@ -9,14 +9,14 @@ import numpy as np
 from measure import Array, Case, main, normal
 
 from glassformer.runtime.engine import Ops
-from glassformer.runtime.kv_cache import KVCache
+from glassformer.runtime.kv_cache import KVCache, Layout
 
 HEADS, HEAD_DIM, LAYERS = 12, 64, 12
 
 
 def case(ops: Ops, past: int, tokens: int) -> Case:
     q, k, v = (normal(past + tokens, HEADS, HEAD_DIM) * np.float32(0.5 + i) for i in range(3))
-    cache = KVCache(LAYERS, HEADS, HEAD_DIM, past + tokens)
+    cache = KVCache.alone(Layout(LAYERS, HEADS, HEAD_DIM), past + tokens)
     layers = range(LAYERS if past else 1)
     if past:
         for layer in layers:

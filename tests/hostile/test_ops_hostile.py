@@ -11,7 +11,7 @@ from glassformer import GlassformerError, ops
 from glassformer.runtime.arrays import ShapeError
 from glassformer.runtime.engine import Ops
 from glassformer.runtime.executor import Eager
-from glassformer.runtime.kv_cache import CacheError, KVCache
+from glassformer.runtime.kv_cache import CacheError, KVCache, Layout
 from glassformer.simd.errors import TargetError
 
 NO_NUMBERS: list[Any] = [
@@ -98,4 +98,4 @@ def test_unknown_operations_and_targets() -> None:
 )
 def test_caches_that_cannot_be(sizes: tuple[int, int, int, int]) -> None:
     with pytest.raises(CacheError):
-        KVCache(*sizes)
+        KVCache.alone(Layout(*sizes[:3]), sizes[3])

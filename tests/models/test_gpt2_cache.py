@@ -11,7 +11,7 @@ from gpt2_twin import error, logits
 from glassformer.models.gpt2 import GPT2, unobserved
 from glassformer.models.load import load_network
 from glassformer.runtime.arrays import ShapeError
-from glassformer.runtime.kv_cache import CacheError, KVCache
+from glassformer.runtime.kv_cache import CacheError, KVCache, Layout
 
 TOKENS = 150  # more than two blocks of the attention kernel
 CHANGES: dict[str, object] = {"n_positions": 160, "n_embd": 44, "n_head": 2, "vocab_size": 131, "n_layer": 3}
@@ -90,7 +90,7 @@ def test_a_larger_cache_changes_no_bit(
 ) -> None:
     cache = network.new_cache(capacity)
     assert np.array_equal(network.forward(ids, cache, last_only=False), whole)
-    assert cache.nbytes >= 3 * 2 * 4 * network.config.n_embd * capacity
+    assert cache.nbytes >= 3 * 2 * 2 * network.config.n_embd * capacity  # at least two bytes a number
 
 
 def test_a_full_cache_refuses_more_and_keeps_what_it_has(network: GPT2, ids: npt.NDArray[np.int32]) -> None:
@@ -136,9 +136,9 @@ def test_two_caches_do_not_meet(network: GPT2, ids: npt.NDArray[np.int32], whole
 
 
 def test_the_cache_takes_what_its_context_needs() -> None:
-    small, large = KVCache(2, 3, 8, 64), KVCache(2, 3, 8, 128)
+    small, large = KVCache.alone(Layout(2, 3, 8), 64), KVCache.alone(Layout(2, 3, 8), 128)
     assert large.nbytes == 2 * small.nbytes
-    assert KVCache(1, 1, 1, 1).limit == 1
+    assert KVCache.alone(Layout(1, 1, 1), 1).limit == 1
 
 
 def test_no_tokens_give_no_rows(network: GPT2, ids: npt.NDArray[np.int32]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from glassformer.runtime.engine import Ops
 from glassformer.runtime.executor import Eager
-from glassformer.runtime.kv_cache import KVCache
+from glassformer.runtime.kv_cache import KVCache, Layout
 from glassformer.runtime.packed import KINDS, pack_matrix
 from glassformer.simd import reference
 from glassformer.simd.types import bf16, f16, f32, f64
@@ -79,7 +79,7 @@ def attention(ops: Ops) -> None:
     for tokens, head_dim in ((1, 1), (3, 4), (5, 17)):
         q, k, v = numbers(tokens, 2, head_dim), numbers(tokens, 2, head_dim) + 1, numbers(tokens, 2, head_dim) + 2
         show(f"attention {tokens} {head_dim}", ops.attention(q, k, v))
-        cache = KVCache(1, 2, head_dim, 66)
+        cache = KVCache.alone(Layout(1, 2, head_dim), 66)
         cache.advance(64)  # zeros
         show(f"attention with a past {tokens} {head_dim}", ops.attention(q[:2], k[:2], v[:2], cache))
 

@@ -9,7 +9,7 @@ from float64_references import LARGEST_NMSE, as_kernels_see, nmse
 
 from glassformer.runtime.arrays import ShapeError
 from glassformer.runtime.engine import Ops
-from glassformer.runtime.kv_cache import CacheError, KVCache
+from glassformer.runtime.kv_cache import CacheError, KVCache, Layout
 
 HEAD_DIMS = [1, 8, 16, 20, 64, 80]
 
@@ -30,7 +30,7 @@ def test_values_and_the_same_bits_in_chunks(ops: Ops, normal: Any, head_dim: int
     whole = ops.attention(q, k, v)
     assert nmse(whole, reference.attention(*(as_kernels_see(x) for x in (q, k, v)))) <= LARGEST_NMSE
     for chunk in (1, 7, 64):
-        parts = chunked(ops, q, k, v, chunk, KVCache(1, 3, head_dim, tokens))
+        parts = chunked(ops, q, k, v, chunk, KVCache.alone(Layout(1, 3, head_dim), tokens))
         assert parts.tobytes() == whole.tobytes(), f"chunks of {chunk}"
 
 
@@ -38,11 +38,11 @@ def test_room_to_spare_changes_nothing(ops: Ops, normal: Any) -> None:
     q, k, v = (normal(70, 2, 20) for _ in range(3))
     whole = ops.attention(q, k, v)
     for limit in (70, 71, 128, 1000):
-        assert chunked(ops, q, k, v, 33, KVCache(1, 2, 20, limit)).tobytes() == whole.tobytes()
+        assert chunked(ops, q, k, v, 33, KVCache.alone(Layout(1, 2, 20), limit)).tobytes() == whole.tobytes()
 
 
 def test_layers_do_not_mix(ops: Ops, normal: Any) -> None:
-    cache = KVCache(3, 2, 16, 40)
+    cache = KVCache.alone(Layout(3, 2, 16), 40)
     inputs = [[normal(20, 2, 16) for _ in range(3)] for _ in range(3)]
     results = [ops.attention(*qkv, cache, layer) for layer, qkv in enumerate(inputs)]
     for qkv, result in zip(inputs, results, strict=True):
@@ -52,7 +52,7 @@ def test_layers_do_not_mix(ops: Ops, normal: Any) -> None:
 def test_a_cut_cache_forgets(ops: Ops, normal: Any) -> None:
     """What lay behind the cut, NaN even, leaves no trace."""
     q, k, v = (normal(80, 2, 20) for _ in range(3))
-    clean, cache = ops.attention(q, k, v), KVCache(1, 2, 20, 100)
+    clean, cache = ops.attention(q, k, v), KVCache.alone(Layout(1, 2, 20), 100)
     chunked(ops, q[:50], k[:50], v[:50], 50, cache)
     spoilt = np.full((30, 2, 20), np.nan, np.float32)
     chunked(ops, spoilt, spoilt, spoilt, 30, cache)
@@ -92,7 +92,7 @@ def test_layouts_and_types(ops: Ops, normal: Any) -> None:
 
 
 def test_no_tokens(ops: Ops) -> None:
-    cache = KVCache(1, 2, 16, 10)
+    cache = KVCache.alone(Layout(1, 2, 16), 10)
     assert ops.attention(*[np.zeros((0, 2, 16), np.float32)] * 3, cache).shape == (0, 2, 16)
 
 
@@ -107,7 +107,7 @@ def test_nan_reaches_no_earlier_token_and_no_other_head(ops: Ops, normal: Any) -
 
 
 def test_a_full_cache(ops: Ops, normal: Any) -> None:
-    cache = KVCache(1, 2, 16, 5)
+    cache = KVCache.alone(Layout(1, 2, 16), 5)
     x = normal(6, 2, 16)
     with pytest.raises(CacheError, match=r"holds 0 of 5 tokens; 6 more"):
         ops.attention(x, x, x, cache)
@@ -134,9 +134,9 @@ def test_an_error_states_the_shapes(ops: Ops, q: Any, k: Any, v: Any) -> None:
 def test_a_cache_of_another_shape(ops: Ops, normal: Any, layer: int) -> None:
     x = normal(2, 3, 16)
     with pytest.raises(ShapeError, match=rf"2 layers of 3 heads x 16; found layer {layer}, 3 heads x 16"):
-        ops.attention(x, x, x, KVCache(2, 3, 16, 10), layer)
+        ops.attention(x, x, x, KVCache.alone(Layout(2, 3, 16), 10), layer)
     with pytest.raises(ShapeError, match=r"2 layers of 4 heads x 16; found layer 0, 3 heads x 16"):
-        ops.attention(x, x, x, KVCache(2, 4, 16, 10))
+        ops.attention(x, x, x, KVCache.alone(Layout(2, 4, 16), 10))
 
 
 @pytest.mark.parametrize("damaged", [1, 64, 65])
@@ -155,5 +155,5 @@ def test_long_prompts_take_more_queries_at_a_time_and_give_the_same_bits(ops: Op
     whole = ops.attention(q, k, v)
     assert nmse(whole, reference.attention(*(as_kernels_see(x) for x in (q, k, v)))) <= LARGEST_NMSE
     for chunk in (1, 100):
-        parts = chunked(ops, q, k, v, chunk, KVCache(1, 2, 20, tokens))
+        parts = chunked(ops, q, k, v, chunk, KVCache.alone(Layout(1, 2, 20), tokens))
         assert parts.tobytes() == whole.tobytes(), f"chunks of {chunk}"

@@ -14,7 +14,7 @@ import pytest
 import glassformer
 from glassformer.runtime.engine import ACTIVATIONS, Ops
 from glassformer.runtime.executor import Eager
-from glassformer.runtime.kv_cache import KVCache
+from glassformer.runtime.kv_cache import KVCache, Layout
 from glassformer.runtime.packed import KINDS, convert_array, pack_matrix
 from glassformer.simd.target import runnable_targets
 from glassformer.simd.types import f32
@@ -30,7 +30,7 @@ def numbers(*shape: int) -> Any:
 
 def attend(ops: Ops, tokens: int, head_dim: int, chunk: int) -> Any:
     q, k, v = (numbers(tokens, 2, head_dim) * np.float32(i + 1) for i in range(3))
-    store, parts = KVCache(1, 2, head_dim, tokens), []
+    store, parts = KVCache.alone(Layout(1, 2, head_dim), tokens), []
     for i in range(0, tokens, chunk):
         parts.append(ops.attention(q[i : i + chunk], k[i : i + chunk], v[i : i + chunk], store))
         store.advance(len(parts[-1]))

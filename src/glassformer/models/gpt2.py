@@ -7,7 +7,7 @@ x)` is given every intermediate value and may return another in its place.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,17 +15,21 @@ import numpy as np
 import numpy.typing as npt
 
 from glassformer.models.config import GPT2Config
+from glassformer.models.steps import Steps
 from glassformer.runtime.arrays import ShapeError
+from glassformer.runtime.batch import Batch, Part, form_of, passes
 from glassformer.runtime.engine import Ops
 from glassformer.runtime.executor import Eager
-from glassformer.runtime.kv_cache import KVCache
+from glassformer.runtime.kv_cache import KVCache, Layout, blocks_of, shared_caches
 from glassformer.runtime.packed import PackedMatrix, Table
-from glassformer.runtime.plan import Recorder
 from glassformer.runtime.quantized import QuantizedMatrix
 
 Float32 = npt.NDArray[np.float32]
+Int32 = npt.NDArray[np.int32]
 Matrix = PackedMatrix | QuantizedMatrix
 See = Callable[[str, Any], Any]
+
+CHUNK = 512  # rows of a pass: longer prompts come in pieces, so that buffers stay small and plans serve again
 
 
 def unobserved(site: str, x: Float32) -> Float32:
@@ -82,119 +86,145 @@ class Weights:
 
 
 class GPT2:
-    """The architecture with its weights; `ops` decides where and on how many threads it runs."""
+    """The architecture with its weights; `ops` decides where and on how many threads it runs.
 
-    def __init__(self, config: GPT2Config, weights: Weights, ops: Ops) -> None:
+    cache_dtype: how caches hold keys and values: "f32", "f16" or "q8"; "auto" is f16 beside quantised weights, whose
+    error is far larger than f16's, and f32 otherwise.
+    """
+
+    def __init__(self, config: GPT2Config, weights: Weights, ops: Ops, cache_dtype: str = "auto") -> None:
         self.config, self.weights, self.ops = config, weights, ops
+        if cache_dtype == "auto":
+            cache_dtype = "f16" if isinstance(weights.lm_head, QuantizedMatrix) else "f32"
+        self.layout = Layout(config.n_layer, config.n_head, config.head_dim, cache_dtype)
+        self.steps = Steps(ops.executor, self.step) if isinstance(ops.executor, Eager) else None
 
     def new_cache(self, capacity: int) -> KVCache:
         """An empty cache for so many tokens."""
-        return KVCache(self.config.n_layer, self.config.n_head, self.config.head_dim, capacity)
+        return KVCache.alone(self.layout, capacity)
 
-    def forward(
-        self, ids: npt.NDArray[np.int32], cache: KVCache, *, last_only: bool = True, see: See = unobserved
-    ) -> Float32:
+    def new_caches(self, capacities: Sequence[int]) -> list[KVCache]:
+        """Empty caches that can be read and written in one batch."""
+        return shared_caches(self.layout, capacities)
+
+    def forward(self, ids: Int32, cache: KVCache, *, last_only: bool = True, see: See = unobserved) -> Float32:
         """Logits after new tokens, whose keys and values join the cache.
 
-        ids: [tokens] -> [1, vocab_size] for the last one, or [tokens, vocab_size]. `tokens` = 0 gives no rows. One
-        token that nobody looks at goes through the cache's plan; the launches, and so the bits, are the same.
+        ids: [tokens] -> [1, vocab_size] for the last one, or [tokens, vocab_size]. `tokens` = 0 gives no rows.
         """
+        return self.forward_batch([(ids, cache)], last_only=last_only, see=see)
+
+    def forward_batch(self, parts: Sequence[Part], *, last_only: bool = True, see: See = unobserved) -> Float32:
+        """The same for new tokens of several sequences at once, whose caches were made together.
+
+        parts: (ids [tokens], cache) -> [parts, vocab_size] after the last token of each, or [all tokens, vocab_size].
+        Each sequence's logits are the same bits as alone. Parts without tokens give no rows.
+        """
+        parts = [part for part in parts if len(part[0])]
+        for ids, cache in parts:
+            self.check(ids, cache)
+        for ids, cache in parts:
+            cache.reserve(len(ids))
+        if not parts:
+            return np.empty((0, self.config.vocab_size), np.float32)
+        if see is not unobserved:
+            return self.run(parts, last_only, see)
+        found: list[Float32] = []
+        for group in passes(parts, CHUNK):
+            logits = self.run([(piece.ids, parts[piece.part][1]) for piece in group], last_only, see)
+            whole = not last_only or all(piece.ends for piece in group)
+            found.append(logits if whole else logits[[piece.ends for piece in group]])
+        return found[0] if len(found) == 1 else np.concatenate(found)
+
+    def check(self, ids: Int32, cache: KVCache) -> None:
+        """Refuse tokens that there is no room for, and ids beyond the vocabulary, which kernels look up unchecked."""
         cache.check_room(len(ids))
-        end, window = cache.length + len(ids), self.config.n_positions
-        if end > window:  # a plan looks positions up unchecked
+        end, window, vocab_size = cache.length + len(ids), self.config.n_positions, self.config.vocab_size
+        if end > window:
             raise ShapeError(f"{end} tokens exceed the context window: the model has {window} positions")
-        if len(ids) == 1 and see is unobserved and isinstance(self.ops.executor, Eager):
-            logits = self.planned(self.ops.executor, ids, cache)  # [1, vocab_size]
+        low, high = (int(ids[0]),) * 2 if len(ids) == 1 else (int(ids.min()), int(ids.max()))
+        if not 0 <= low <= high < vocab_size:
+            raise ShapeError(f"token {low if low < 0 else high} is not among the {vocab_size} of the vocabulary")
+
+    def run(self, parts: Sequence[Part], last_only: bool, see: See) -> Float32:
+        """One pass over tokens that have been checked, through its plan where nobody looks."""
+        bits = self.ops.executor.target.vector_bits
+        form = form_of(parts, bits, last_only=last_only, blocks=blocks_of(self.config.n_positions))
+        if see is unobserved and self.steps is not None:
+            logits = self.steps.run(form, parts)
         else:
-            positions = np.arange(cache.length, cache.length + len(ids), dtype=np.int32)  # [tokens]
-            logits = self.step(self.ops, ids, positions, cache, last_only, see)  # [1 or tokens, vocab_size]
-        cache.advance(len(ids))
+            batch = Batch.empty(form, parts[0][1].pool.memory)
+            batch.fill(parts)
+            logits = self.step(self.ops, batch, see)
+        for ids, cache in parts:
+            cache.advance(len(ids))
         return logits
 
-    def planned(self, executor: Eager, ids: npt.NDArray[np.int32], cache: KVCache) -> Float32:
-        """One token through the plan of its cache, which is recorded when first needed."""
-        if cache.plan is None or cache.plan.network is not self:
-            cache.plan = DecodeStep(self, executor, cache)
-        decode: DecodeStep = cache.plan
-        return decode.run(int(ids[0]), cache.length)
-
-    def step(
-        self,
-        ops: Ops,
-        ids: npt.NDArray[np.int32],
-        positions: npt.NDArray[np.int32],
-        cache: KVCache,
-        last_only: bool,
-        see: See,
-    ) -> Float32:
-        """The forward pass.  ids, positions: [tokens] -> [1 or tokens, vocab_size]."""
+    def step(self, ops: Ops, batch: Batch, see: See = unobserved) -> Float32:
+        """The forward pass of a batch's rows -> [parts or rows, vocab_size]."""
         w = self.weights
-        embed = see("hook_embed", ops.embedding(w.wte, ids))  # [tokens, n_embd]
-        pos_embed = see("hook_pos_embed", ops.embedding(w.wpe, positions))  # [tokens, n_embd]
-        x = ops.add(embed, pos_embed)  # [tokens, n_embd]
+        ops.executor.mark("embed")
+        embed = see("hook_embed", ops.embedding(w.wte, batch.ids))  # [rows, n_embd]
+        pos_embed = see("hook_pos_embed", ops.embedding(w.wpe, batch.positions))  # [rows, n_embd]
+        x = ops.add(embed, pos_embed)  # [rows, n_embd]
         for layer, block in enumerate(w.h):
-            x = self.block(ops, layer, block, x, cache, see)  # [tokens, n_embd]
-        x = x[-1:] if last_only else x  # [1 or tokens, n_embd]
-        x = see("ln_final.hook_normalized", self.norm(ops, w.ln_f, x))  # [1 or tokens, n_embd]
-        logits: Float32 = see("hook_logits", ops.linear(x, w.lm_head))  # [1 or tokens, vocab_size]
+            x = self.block(ops, layer, block, x, batch, see)  # [rows, n_embd]
+        ops.executor.mark("unembed")
+        if batch.form.last_only and batch.form.parts < batch.form.rows:
+            x = ops.embedding(x, batch.last)  # [parts, n_embd]
+        x = see("ln_final.hook_normalized", self.norm(ops, w.ln_f, x))  # [parts or rows, n_embd]
+        logits: Float32 = see("hook_logits", ops.linear(x, w.lm_head))  # [parts or rows, vocab_size]
         return logits
 
-    def block(self, ops: Ops, layer: int, block: Block, x: Float32, cache: KVCache, see: See) -> Float32:
+    def block(self, ops: Ops, layer: int, block: Block, x: Float32, batch: Batch, see: See) -> Float32:
         """One layer: attention, then the feed-forward network, each added to the residual stream."""
         at = f"blocks.{layer}."
-        x = see(at + "hook_resid_pre", x)  # [tokens, n_embd]
-        y = see(at + "ln1.hook_normalized", self.norm(ops, block.ln_1, x))  # [tokens, n_embd]
-        y = see(at + "hook_attn_out", self.attention(ops, layer, block, y, cache, see))  # [tokens, n_embd]
-        x = see(at + "hook_resid_mid", ops.add(x, y))  # [tokens, n_embd]
-        y = see(at + "ln2.hook_normalized", self.norm(ops, block.ln_2, x))  # [tokens, n_embd]
-        y = see(at + "hook_mlp_out", self.mlp(ops, layer, block, y, see))  # [tokens, n_embd]
-        x = see(at + "hook_resid_post", ops.add(x, y))  # [tokens, n_embd]
-        return x
+        ops.executor.mark(at + "attn")
+        x = see(at + "hook_resid_pre", x)  # [rows, n_embd]
+        y = see(at + "ln1.hook_normalized", self.norm(ops, block.ln_1, x))  # [rows, n_embd]
+        z = self.attention(ops, layer, block, y, batch, see)  # [rows, n_embd]
+        x = added(ops, x, z, block.attn_c_proj, at + "hook_attn_out", see)  # [rows, n_embd]
+        x = see(at + "hook_resid_mid", x)  # [rows, n_embd]
+        ops.executor.mark(at + "mlp")
+        y = see(at + "ln2.hook_normalized", self.norm(ops, block.ln_2, x))  # [rows, n_embd]
+        y = self.neurons(ops, layer, block, y, see)  # [rows, n_inner]
+        x = added(ops, x, y, block.mlp_c_proj, at + "hook_mlp_out", see)  # [rows, n_embd]
+        return see(at + "hook_resid_post", x)  # type: ignore[no-any-return]
 
-    def attention(self, ops: Ops, layer: int, block: Block, x: Float32, cache: KVCache, see: See) -> Float32:
-        """Causal self-attention (Vaswani et al., 2017) over the cache and the new tokens."""
+    def attention(self, ops: Ops, layer: int, block: Block, x: Float32, batch: Batch, see: See) -> Float32:
+        """Causal self-attention (Vaswani et al., 2017) over the caches and the new tokens, before its projection."""
         config, at = self.config, f"blocks.{layer}.attn."
         heads = (len(x), 3, config.n_head, config.head_dim)
-        qkv = ops.linear(x, block.c_attn.weight, block.c_attn.bias).reshape(heads)  # [tokens, 3, n_head, head_dim]
-        q = see(at + "hook_q", qkv[:, 0])  # [tokens, n_head, head_dim]
-        k = see(at + "hook_k", qkv[:, 1])  # [tokens, n_head, head_dim]
-        v = see(at + "hook_v", qkv[:, 2])  # [tokens, n_head, head_dim]
-        z = see(at + "hook_z", ops.attention(q, k, v, cache, layer, self.scale(layer)))  # [tokens, n_head, head_dim]
-        return ops.linear(z.reshape(x.shape), block.attn_c_proj.weight, block.attn_c_proj.bias)  # [tokens, n_embd]
+        qkv = ops.linear(x, block.c_attn.weight, block.c_attn.bias).reshape(heads)  # [rows, 3, n_head, head_dim]
+        q = see(at + "hook_q", qkv[:, 0])  # [rows, n_head, head_dim]
+        k = see(at + "hook_k", qkv[:, 1])  # [rows, n_head, head_dim]
+        v = see(at + "hook_v", qkv[:, 2])  # [rows, n_head, head_dim]
+        z = see(at + "hook_z", ops.attention_batch(q, k, v, batch, layer, self.scale(layer)))  # as q
+        return z.reshape(x.shape)  # type: ignore[no-any-return]
 
     def scale(self, layer: int) -> float:
         """What attention scores are multiplied by."""
         scale = self.config.head_dim**-0.5 if self.config.scale_attn_weights else 1.0
         return scale / (layer + 1) if self.config.scale_attn_by_inverse_layer_idx else scale
 
-    def mlp(self, ops: Ops, layer: int, block: Block, x: Float32, see: See) -> Float32:
-        """The feed-forward network: widen, activate, narrow."""
-        at = f"blocks.{layer}.mlp."
-        y = see(at + "hook_pre", ops.linear(x, block.c_fc.weight, block.c_fc.bias))  # [tokens, n_inner]
-        y = see(at + "hook_post", ops.activation(self.config.activation, y))  # [tokens, n_inner]
-        return ops.linear(y, block.mlp_c_proj.weight, block.mlp_c_proj.bias)  # [tokens, n_embd]
+    def neurons(self, ops: Ops, layer: int, block: Block, x: Float32, see: See) -> Float32:
+        """The feed-forward network up to its activations: [rows, n_embd] -> [rows, n_inner]."""
+        at, fc, activation = f"blocks.{layer}.mlp.", block.c_fc, self.config.activation
+        if see is unobserved:
+            return ops.linear(x, fc.weight, fc.bias, activation=activation)
+        y = see(at + "hook_pre", ops.linear(x, fc.weight, fc.bias))  # [rows, n_inner]
+        return see(at + "hook_post", ops.activation(activation, y))  # type: ignore[no-any-return]
 
     def norm(self, ops: Ops, norm: Norm, x: Float32) -> Float32:
-        """Layer normalisation with the model's epsilon.  [tokens, n_embd] -> the same."""
+        """Layer normalisation with the model's epsilon.  [rows, n_embd] -> the same."""
         return ops.layer_norm(x, norm.weight, norm.bias, self.config.layer_norm_epsilon)
 
 
-class DecodeStep:
-    """The forward pass of one token as a plan: its id and position are inputs, the cache's buffers are fixed."""
+def added(ops: Ops, x: Float32, y: Float32, linear: Linear, site: str, see: See) -> Float32:
+    """x + linear(y), in one operation where nobody looks at what is added; the same bits either way.
 
-    def __init__(self, network: GPT2, executor: Eager, cache: KVCache) -> None:
-        self.network = network
-        self.token, self.position = np.zeros(1, np.int32), np.zeros(1, np.int32)  # [1] each
-        recorder = Recorder(executor)
-        # [1, vocab_size], written anew by every run
-        self.logits = network.step(Ops(recorder), self.token, self.position, cache, True, unobserved)
-        self.plan = recorder.plan()
-
-    def run(self, token: int, position: int) -> Float32:
-        """Logits after a token: [1, vocab_size]."""
-        vocab_size = self.network.config.vocab_size
-        if not 0 <= token < vocab_size:
-            raise ShapeError(f"token {token} is not among the {vocab_size} of the vocabulary")
-        self.token[0], self.position[0] = token, position
-        self.plan.replay()
-        return self.logits.copy()
+    x: [rows, outputs], y: [rows, inputs] -> as x.
+    """
+    if see is unobserved:
+        return ops.linear(y, linear.weight, linear.bias, residual=x)
+    return ops.add(x, see(site, ops.linear(y, linear.weight, linear.bias)))

@@ -1,14 +1,16 @@
-"""Causal attention over a cache."""
+"""Causal attention over caches."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from glassformer.kernels.attention import KEYS, append, attention, query_tile
+from glassformer.kernels.attention import KEYS, append, attention, scratch_size
 from glassformer.runtime.arrays import Float32, ShapeError, as_float32
-from glassformer.runtime.executor import Executor, Launch
-from glassformer.runtime.kv_cache import KVCache
+from glassformer.runtime.batch import Batch, batch_of
+from glassformer.runtime.executor import Cost, Executor, Launch
+from glassformer.runtime.kv_cache import CACHE_KINDS, KVCache, Layout
+from glassformer.simd.types import byte_size
 
 
 def attend(
@@ -20,27 +22,46 @@ def attend(
     layer: int,
     scale: float | None,
 ) -> Float32:
-    """Attention of new tokens; see `Ops.attention`."""
+    """Attention of one sequence's new tokens; see `Ops.attention`."""
     q, k, v = one_stride(head_rows(q, "q"), head_rows(k, "k"), head_rows(v, "v"))
     tokens, n_head, head_dim = q.shape
-    cache = cache or KVCache(1, n_head, head_dim, tokens)
-    if (cache.n_head, cache.head_dim) != (n_head, head_dim) or not 0 <= layer < cache.n_layer:
-        held = f"{cache.n_layer} layers of {cache.n_head} heads x {cache.head_dim}"
+    cache = cache or KVCache.alone(Layout(1, n_head, head_dim), tokens)
+    layout = cache.layout
+    if (layout.n_head, layout.head_dim) != (n_head, head_dim) or not 0 <= layer < layout.n_layer:
+        held = f"{layout.n_layer} layers of {layout.n_head} heads x {layout.head_dim}"
         raise ShapeError(f"attention: the cache has {held}; found layer {layer}, {n_head} heads x {head_dim}")
-    cache.check_room(tokens)
-    stride = q.strides[0] // 4
-    keys, values = cache.keys[layer], cache.values[layer]
-    new = (k, v, keys, values, stride, tokens, cache.counter, cache.capacity, head_dim, cache.padded)
-    executor.run(Launch(append.specialise(), new, n_head, 2 * q.size))
-    out = executor.empty((tokens, n_head, head_dim))
-    queries = query_tile(tokens, executor.target.vector_bits)
-    tasks = n_head * -(-tokens // queries)
-    scratch = executor.empty((tasks, KEYS * queries))
-    scaling = head_dim**-0.5 if scale is None else scale
-    width, counter = n_head * head_dim, cache.counter
-    arguments = (q, keys, values, out, scratch, stride, width, tokens, counter, cache.capacity, head_dim, scaling)
-    kernel = attention.specialise(VECTORS=cache.padded // 16, QUERIES=queries)
-    executor.run(Launch(kernel, arguments, tasks, 2 * q.size * cache.limit))
+    cache.reserve(tokens)
+    if tokens == 0:
+        return executor.empty(q.shape)
+    batch = batch_of(cache, tokens, executor.target.vector_bits)
+    return attend_batch(executor, q, k, v, batch, layer, head_dim**-0.5 if scale is None else scale)
+
+
+def attend_batch(
+    executor: Executor, q: Float32, k: Float32, v: Float32, batch: Batch, layer: int, scale: float
+) -> Float32:
+    """Attention of a batch's rows, each over its own sequence.  q, k, v: [rows, n_head, head_dim] of one row stride."""
+    form, layout = batch.form, batch.form.layout
+    rows, n_head, head_dim = q.shape
+    kind, stride = CACHE_KINDS[layout.kind], q.strides[0] // 4
+    held = {"W": kind, "QUANTIZED": layout.quantized}
+    where = (layer * layout.layer_stride, layout.block_stride, layout.chunk_stride, head_dim)
+    tasks = n_head * form.tiles
+    if not form.one_tile:
+        writing = (k, v, batch.memory, batch.tiles, batch.table, stride, form.tiles, *where, layout.padded)
+        cost = Cost(0, k.size * (8 + 2 * byte_size(kind)))
+        executor.run(Launch(append.specialise(**held), writing, tasks, 2 * q.size, cost))
+    out = executor.empty((rows, n_head, head_dim))  # [rows, n_head, head_dim]
+    vectors = layout.padded // 16
+    scratch = executor.empty((tasks, scratch_size(form.queries, vectors)))
+    width = n_head * head_dim
+    kernel = attention.specialise(VECTORS=vectors, QUERIES=form.queries, APPEND=form.one_tile, **held)
+    arguments = (
+        q, k, v, batch.memory, out, scratch, batch.tiles, batch.table, stride, width, form.tiles, *where, scale,
+    )  # fmt: skip
+    # A query and a key cost a multiplication and an addition per dimension, and so does the sum of values.
+    cost = Cost(0, 12 * q.size, 4 * width, 2 * width * byte_size(kind))
+    executor.run(Launch(kernel, arguments, tasks, 2 * q.size * form.blocks * KEYS, cost))
     return out
 
 

@@ -25,7 +25,8 @@ from glassformer.runtime.arrays import (
     broadcast_shape,
     rows_of,
 )
-from glassformer.runtime.attention import attend
+from glassformer.runtime.attention import attend, attend_batch, head_rows, one_stride
+from glassformer.runtime.batch import Batch
 from glassformer.runtime.epilogue import Epilogue
 from glassformer.runtime.executor import Executor, Launch
 from glassformer.runtime.kv_cache import KVCache
@@ -261,3 +262,13 @@ class Ops:
         1/sqrt(head_dim).
         """
         return attend(self.executor, q, k, v, cache, layer, scale)
+
+    def attention_batch(
+        self, q: Float32, k: Float32, v: Float32, batch: Batch, layer: int, scale: float | None = None
+    ) -> Float32:
+        """The same for rows of several sequences at once, each over its own cache.
+
+        q, k, v: [rows, n_head, head_dim], views of one row stride -> [rows, n_head, head_dim].
+        """
+        q, k, v = one_stride(head_rows(q, "q"), head_rows(k, "k"), head_rows(v, "v"))
+        return attend_batch(self.executor, q, k, v, batch, layer, q.shape[2] ** -0.5 if scale is None else scale)

@@ -27,6 +27,16 @@ def claim_size(tasks: int, threads: int) -> int:
     return max(1, tasks // (threads * 8))
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What a launch has to compute and to move at least, for whoever measures it."""
+
+    flops: int = 0
+    bytes: int = 0
+    flops_per_key: int = 0  # attention: for each row and each position that it looks at
+    bytes_per_key: int = 0  # attention: for each tile and each position that its last row looks at
+
+
 @dataclass(frozen=True, eq=False)
 class Launch:
     """A compiled kernel, its arguments (arrays and numbers, without the range) and the tasks that threads share."""
@@ -35,6 +45,7 @@ class Launch:
     arguments: tuple[Any, ...]
     tasks: int
     work: int  # elementary steps in all, to tell small launches
+    cost: Cost = Cost()
 
 
 class Executor(Protocol):
@@ -46,6 +57,8 @@ class Executor(Protocol):
     def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> npt.NDArray[Any]: ...
 
     def run(self, launch: Launch) -> None: ...
+
+    def mark(self, scope: str) -> None: ...
 
 
 class Eager:
@@ -62,6 +75,9 @@ class Eager:
     def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> npt.NDArray[Any]:
         """A new array for a result."""
         return np.empty(shape, dtype)
+
+    def mark(self, scope: str) -> None:
+        """What is run at once needs no name."""
 
     def run(self, launch: Launch) -> None:
         """Run a launch; returns when it is done."""

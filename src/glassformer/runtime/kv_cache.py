@@ -1,73 +1,122 @@
-"""Keys and values of the tokens that a sequence has so far."""
+"""Keys and values of the tokens that sequences have so far, in pages of one pool (PagedAttention, Kwon et al. 2023)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from glassformer.errors import GlassformerError
 from glassformer.kernels.attention import KEYS
+from glassformer.runtime.threads import aligned
+from glassformer.simd.types import Value, byte_size, f16, f32, i8
 
-Float32 = npt.NDArray[np.float32]
+CACHE_KINDS: dict[str, type[Value]] = {"f32": f32, "f16": f16, "q8": i8}
 
 
 class CacheError(GlassformerError):
-    """A cache asked to hold more tokens than it was made for."""
+    """A cache that cannot be made, or asked to hold more tokens than it has room for."""
 
 
-@dataclass(eq=False)
-class KVCache:
-    """One sequence's cache.
-
-    keys: per layer [n_head, blocks of 16 positions, head_dim, 16] f32; values: per layer [n_head, capacity, padded
-    head_dim]. The capacity is rounded up to whole blocks of the attention kernel; `limit` is what was asked for.
-    `counter` holds the length where kernels read it. `plan` is the network's recorded step for these buffers, once
-    there is one.
-    """
+@dataclass(frozen=True)
+class Layout:
+    """Where a position's keys and values lie; strides in bytes. `kind` is one of CACHE_KINDS."""
 
     n_layer: int
     n_head: int
     head_dim: int
-    limit: int
-    counter: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
-    plan: Any = None
-    keys: list[Float32] = field(default_factory=list)
-    values: list[Float32] = field(default_factory=list)
+    kind: str = "f32"
 
     def __post_init__(self) -> None:
-        if min(self.n_layer, self.n_head, self.head_dim) < 1 or self.limit < 0:
-            raise CacheError(
-                f"no cache has {self.n_layer} layers of {self.n_head} heads x {self.head_dim} for {self.limit} tokens"
-            )
-        self.capacity = -(-self.limit // KEYS) * KEYS
-        self.padded = -(-self.head_dim // 16) * 16
-        try:
-            for _ in range(self.n_layer):
-                # Zeros, not garbage: what lies behind the last position is multiplied by zero, and 0 * NaN is NaN.
-                self.keys.append(np.zeros((self.n_head, self.capacity // 16, self.head_dim, 16), np.float32))
-                self.values.append(np.zeros((self.n_head, self.capacity, self.padded), np.float32))
-        except (MemoryError, ValueError):
-            size = 4 * self.n_layer * self.n_head * self.capacity * (self.head_dim + self.padded) / 1e9
-            raise CacheError(
-                f"no memory for a cache of {self.limit} tokens ({size:.1f} GB): ask for a shorter context"
-            ) from None
+        if min(self.n_layer, self.n_head, self.head_dim) < 1:
+            raise CacheError(f"no cache has {self.n_layer} layers of {self.n_head} heads x {self.head_dim}")
+        if self.kind not in CACHE_KINDS:
+            raise CacheError(f"cache_dtype {self.kind!r} is unknown; choose from {', '.join(CACHE_KINDS)}")
 
     @property
-    def length(self) -> int:
-        """Tokens held."""
-        return int(self.counter[0])
+    def padded(self) -> int:
+        """head_dim in whole vectors."""
+        return -(-self.head_dim // 16) * 16
+
+    @property
+    def quantized(self) -> bool:
+        """Whether keys and values are codes with scales."""
+        return self.kind == "q8"
+
+    @property
+    def chunk_stride(self) -> int:
+        """One head of one layer in a block: keys, values, scales."""
+        scales = 2 * KEYS * byte_size(f16) if self.quantized else 0
+        return KEYS * (self.head_dim + self.padded) * byte_size(CACHE_KINDS[self.kind]) + scales
+
+    @property
+    def layer_stride(self) -> int:
+        """One layer in a block."""
+        return self.n_head * self.chunk_stride
+
+    @property
+    def block_stride(self) -> int:
+        """KEYS positions of all layers."""
+        return self.n_layer * self.layer_stride
+
+
+class KVPool:
+    """Memory for a number of blocks, which sequences take and give back; pages of it are real once they are written."""
+
+    def __init__(self, layout: Layout, blocks: int) -> None:
+        self.layout, self.blocks = layout, blocks
+        try:
+            self.memory: npt.NDArray[np.uint8] = aligned(blocks * layout.block_stride, np.uint8)
+        except (MemoryError, ValueError):
+            size = blocks * layout.block_stride / 1e9
+            raise CacheError(
+                f"no memory for a cache of {blocks * KEYS} tokens ({size:.1f} GB): ask for a shorter context"
+            ) from None
+        self.free = list(range(blocks - 1, -1, -1))
+
+    def take(self) -> int:
+        """A block that nobody uses."""
+        if not self.free:
+            raise CacheError(f"all {self.blocks} blocks of the cache are taken; end a sequence, or make a larger pool")
+        return self.free.pop()
+
+
+class KVCache:
+    """One sequence's keys and values: a table of blocks in a pool.
+
+    `length` tokens are held, `limit` may be. A cache takes blocks as it grows and gives them back when it is closed or
+    no longer used.
+    """
+
+    def __init__(self, pool: KVPool, limit: int) -> None:
+        if limit < 0:
+            raise CacheError(f"no cache holds {limit} tokens")
+        self.pool, self.limit, self.length = pool, limit, 0
+        self.table: list[int] = []
+        self.close = weakref.finalize(self, give_back, pool.free, self.table)
+
+    @classmethod
+    def alone(cls, layout: Layout, limit: int) -> KVCache:
+        """A cache with a pool of its own, of exactly the blocks that it needs."""
+        return cls(KVPool(layout, blocks_of(max(limit, 0))), limit)
+
+    @property
+    def layout(self) -> Layout:
+        """Where positions lie in a block."""
+        return self.pool.layout
+
+    @property
+    def capacity(self) -> int:
+        """Tokens that may be held."""
+        return self.limit
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all layers."""
-        return sum(array.nbytes for array in (*self.keys, *self.values))
-
-    def advance(self, tokens: int) -> None:
-        """Count tokens that all layers have appended."""
-        self.counter[0] += tokens
+        """Bytes of the blocks that `limit` tokens need."""
+        return blocks_of(self.limit) * self.layout.block_stride
 
     def check_room(self, tokens: int) -> None:
         """Refuse tokens that do not fit."""
@@ -76,8 +125,35 @@ class KVCache:
                 f"the cache holds {self.length} of {self.limit} tokens; {tokens} more do not fit: make a larger one"
             )
 
+    def reserve(self, tokens: int) -> None:
+        """Take the blocks that so many more tokens need."""
+        self.check_room(tokens)
+        while len(self.table) * KEYS < self.length + tokens:
+            self.table.append(self.pool.take())
+
+    def advance(self, tokens: int) -> None:
+        """Count tokens that all layers have appended."""
+        self.length += tokens
+
     def truncate(self, length: int) -> None:
         """Forget the tokens from a position on."""
         if not 0 <= length <= self.length:
             raise CacheError(f"cannot cut a cache of {self.length} tokens to {length}")
-        self.counter[0] = length
+        self.length = length
+
+
+def blocks_of(tokens: int) -> int:
+    """Blocks that hold so many tokens."""
+    return -(-tokens // KEYS)
+
+
+def give_back(free: list[int], table: list[int]) -> None:
+    """Return a sequence's blocks to its pool."""
+    free.extend(table)
+    table.clear()
+
+
+def shared_caches(layout: Layout, limits: Sequence[int]) -> list[KVCache]:
+    """Caches over one pool that has room for all of them."""
+    pool = KVPool(layout, sum(blocks_of(limit) for limit in limits))
+    return [KVCache(pool, limit) for limit in limits]

@@ -1,24 +1,31 @@
 """Plans: a step's launches, recorded once and replayed in one native call.
 
 A recorder stands in for the executor while the model's forward pass runs once; it computes nothing and writes down
-every launch with its buffers. What changes from step to step (token ids, positions, the length of the cache) is read
-from small arrays when the plan is replayed, so the same plan serves every step.
+every launch with its buffers. What changes from step to step (token ids, positions, tables of blocks) is read from
+small arrays when the plan is replayed, so the same plan serves every step.
 """
 
 from __future__ import annotations
 
-import ctypes
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from glassformer.kernels.launch import RECORD
 from glassformer.runtime.executor import Eager, Launch, claim_size
+from glassformer.runtime.threads import aligned
+from glassformer.simd.kernel import Loaded, address_of
 from glassformer.simd.target import Target
 
 # Elementary steps below which the leader does a recorded launch alone: fewer than an executor asks for, because a
 # replayed launch is announced without Python.
 SMALL = 100_000
+LINE = 64  # bytes of a cache line; buffers begin at multiples
+Array = npt.NDArray[Any]
 
 
 class Recorder:
@@ -32,46 +39,138 @@ class Recorder:
         self.target: Target = executor.target
         self.threads = executor.threads
         self.launches: list[Launch] = []
+        self.scopes: list[str] = []
+        self.buffers: list[Array] = []
+        self.scope = ""
 
     def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> npt.NDArray[Any]:
-        """A buffer that every replay writes anew; the launches keep it alive."""
-        return np.zeros(shape, dtype)
+        """A buffer that every replay writes anew. It stands for a place in the plan's memory and is itself not used."""
+        self.buffers.append(np.empty(shape, dtype))
+        return self.buffers[-1]
+
+    def mark(self, scope: str) -> None:
+        """Name the part of the model that the launches to come belong to."""
+        self.scope = scope
 
     def run(self, launch: Launch) -> None:
         """Write a launch down."""
         if launch.tasks > 0:
             self.launches.append(launch)
+            self.scopes.append(self.scope)
 
-    def plan(self) -> Plan:
-        """What was recorded so far."""
-        return Plan(self.executor, self.launches)
+    def plan(self, outputs: Sequence[Array] = ()) -> Plan:
+        """What was recorded. `outputs` keep memory of their own: they can be read after a replay."""
+        kept = {address_of(array) for array in outputs}
+        placed = [b for b in self.buffers if not any(0 <= a - address_of(b) < b.nbytes for a in kept)]
+        return Plan(self.executor, self.launches, self.scopes, placed)
 
 
 class Plan:
-    """Launches on fixed buffers. Not for two threads at once: they would share the buffers."""
+    """Launches on fixed buffers. Not for two threads at once: they would share the buffers.
 
-    def __init__(self, executor: Eager, launches: list[Launch]) -> None:
+    kernels, costs, scopes: of the launches, in order, the part of the model that each belongs to last. records:
+    [launches, RECORD], what `glassformer.kernels.launch.replay` reads. nbytes: of buffers and arguments.
+    """
+
+    def __init__(
+        self, executor: Eager, launches: Sequence[Launch], scopes: Sequence[str], buffers: Sequence[Array]
+    ) -> None:
         self.executor = executor
-        self.launches = tuple(launches)  # keeps the buffers alive
-        self._blocks: list[Any] = []
-        self.records: npt.NDArray[np.int64] = np.zeros((len(launches), 4), np.int64)
+        self.kernels = tuple(launch.kernel for launch in launches)
+        self.costs = tuple(launch.cost for launch in launches)
+        self.scopes = tuple(scopes)
+        self.records: npt.NDArray[np.int64] = np.zeros((len(launches), RECORD), np.int64)
+        self.launches = tuple(launches) if executor.as_python else ()
+        self.pointed: dict[int, Array] = {}
+        self.nbytes = 0
+        self._slots: dict[int, npt.NDArray[np.int64]] = {}
         if not executor.as_python:
-            for row, launch in zip(self.records, launches, strict=True):
-                row[:] = self._record(launch)
+            self._write(launches, [kernel.load(executor.target) for kernel in self.kernels], buffers)
 
-    def _record(self, launch: Launch) -> tuple[int, int, int, int]:
-        """Entry, address of the arguments, tasks, and tasks of a claim (0: one thread does all)."""
-        loaded = launch.kernel.load(self.executor.target)
-        block = loaded.pack(launch.arguments)
-        self._blocks.append(ctypes.create_string_buffer(block, len(block)))
-        alone = self.executor.threads == 1 or launch.tasks == 1 or launch.work < SMALL
-        chunk = 0 if alone else claim_size(launch.tasks, self.executor.threads)
-        return loaded.address, ctypes.addressof(self._blocks[-1]), launch.tasks, chunk
+    def _write(self, launches: Sequence[Launch], kernels: Sequence[Loaded], buffers: Sequence[Array]) -> None:
+        """Place the buffers, and write arguments and records."""
+        used = [
+            [address_of(a) for a, pointer in zip(launch.arguments, kernel.pointers, strict=True) if pointer]
+            for kernel, launch in zip(kernels, launches, strict=True)
+        ]
+        moves, size = place(buffers, used)
+        self.memory = aligned(size, np.uint8)
+        base = address_of(self.memory)
+        starts = np.cumsum([0] + [len(kernel.names) for kernel in kernels])
+        self.arguments: npt.NDArray[np.int64] = aligned(int(starts[-1]))  # of all launches, one after the other
+        self.nbytes = size + self.arguments.nbytes
+        kept: dict[int, Array] = {}  # weights and inputs, which must live as long as the plan
+        for row, kernel, launch, start in zip(self.records, kernels, launches, starts, strict=False):
+            arguments = list(launch.arguments)
+            for i, (a, pointer) in enumerate(zip(arguments, kernel.pointers, strict=True)):
+                if pointer and (address := address_of(a)) in moves:
+                    arguments[i] = base + moves[address]
+                elif isinstance(a, np.ndarray):
+                    kept[id(a)] = a
+            block = np.frombuffer(kernel.pack(arguments), np.int64)
+            self.arguments[start : start + len(block)] = block
+            alone = self.executor.threads == 1 or launch.tasks == 1 or launch.work < SMALL
+            chunk = 0 if alone else claim_size(launch.tasks, self.executor.threads)
+            row[:] = kernel.address, address_of(self.arguments) + 8 * start, launch.tasks, chunk
+        self.kept = tuple(kept.values())
+
+    def point(self, stand_in: Array, array: Array) -> None:
+        """Let the launches use an array in the place of one that they were recorded with, until told another."""
+        self.pointed[id(stand_in)] = array
+        if self.executor.as_python:
+            return
+        if id(stand_in) not in self._slots:  # found once: afterwards the address is another
+            self._slots[id(stand_in)] = np.flatnonzero(self.arguments == address_of(stand_in))
+        self.arguments[self._slots[id(stand_in)]] = address_of(array)
 
     def replay(self) -> None:
         """Run all launches in order; returns when the last is done."""
         if self.executor.as_python:
             for launch in self.launches:
-                self.executor.run(launch)
+                arguments = tuple(self.pointed.get(id(a), a) for a in launch.arguments)
+                self.executor.run(replace(launch, arguments=arguments))
         else:
             self.executor.replay(self.records)
+
+
+def place(buffers: Sequence[Array], used: Sequence[Sequence[int]]) -> tuple[dict[int, int], int]:
+    """Where each buffer goes in one memory, so that those in use at the same launch do not meet, and its size.
+
+    Args:
+        buffers: arrays that stand for places.
+        used: for each launch, the addresses that it is given; those within a buffer are moved with it.
+
+    Returns:
+        The offset in the memory for each address within a buffer, and the bytes of the memory. First fit, in the order
+        of first use (linear scan: Poletto & Sarkar, 1999).
+    """
+    owners = sorted((address_of(b), b.nbytes) for b in buffers)
+    bounds = [start for start, _ in owners]
+    inside: dict[int, int] = {}  # address -> index of its owner
+    life: dict[int, list[int]] = {}  # owner -> first and last launch
+    for number, addresses in enumerate(used):
+        for address in addresses:
+            owner = bisect_right(bounds, address) - 1
+            if owner >= 0 and address < owners[owner][0] + owners[owner][1]:
+                inside[address] = owner
+                life.setdefault(owner, [number, number])[1] = number
+    offsets: dict[int, int] = {}
+    living: list[tuple[int, int, int]] = []  # offset, end, last launch
+    size = 0
+    for owner, (first, last) in life.items():
+        living = [entry for entry in living if entry[2] >= first]
+        room = -(-owners[owner][1] // LINE) * LINE
+        offsets[owner] = gap(sorted(living), room)
+        living.append((offsets[owner], offsets[owner] + room, last))
+        size = max(size, offsets[owner] + room)
+    return {address: offsets[owner] + address - owners[owner][0] for address, owner in inside.items()}, size
+
+
+def gap(taken: Sequence[tuple[int, int, int]], room: int) -> int:
+    """The lowest offset with so much room between places that are taken, in order of offset."""
+    start = 0
+    for offset, end, _ in taken:
+        if offset - start >= room:
+            break
+        start = max(start, end)
+    return start
