@@ -9,14 +9,9 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from glassformer.runtime.machine import processor
+
 Row = Mapping[str, object]
-
-
-def processor() -> str:
-    """The processor's name where the system tells it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf8").splitlines() if info.exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def package_version(name: str) -> str:
@@ -35,7 +30,7 @@ def surroundings(packages: Sequence[str]) -> dict[str, str]:
     return facts | {name: package_version(name) for name in packages}
 
 
-def show(rows: Sequence[Row], facts: Mapping[str, str], *, as_json: bool) -> None:
+def show(rows: Sequence[Row], facts: Mapping[str, str], *, as_json: bool, markdown: bool = False) -> None:
     """Print rows that have the same keys: a table with the facts below, or one JSON object a line."""
     if as_json:
         for row in rows:
@@ -43,6 +38,11 @@ def show(rows: Sequence[Row], facts: Mapping[str, str], *, as_json: bool) -> Non
         return
     cells = [[cell(v) for v in row.values()] for row in rows]
     heads = list(rows[0]) if rows else []
+    if markdown:
+        for line in [heads, ["---"] * len(heads), *cells]:
+            print("| " + " | ".join(line) + " |")
+        print("\n" + ", ".join(f"{name} {value}" for name, value in facts.items()))
+        return
     widths = [max(len(c) for c in column) for column in zip(heads, *cells, strict=True)]
     for line in [heads, *cells]:
         print(

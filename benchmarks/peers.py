@@ -1,0 +1,188 @@
+"""Glassformer beside llama.cpp, CTranslate2 and torch: the same random-weight GPT-2, on the same processors, in turns.
+
+    python benchmarks/peers.py [--rows decode,prefill] [--rounds 7] [--threads 2] [--xl] [--json | --markdown]
+
+Each engine that is installed (extra `peers`) runs in a process of its own; one works while the others sleep. Engines
+first have to compute the same logits, within what their precision allows. In every round all engines of a group take a
+turn, and memory's reading speed is measured before and after ours; `ratio` is the median over the rounds of our speed
+divided by theirs, `tok/s` and `theirs` are each engine's best, `of best` is the first over the second. Against
+bandwidth, `theirs` is the speed at which reading the weights and the cache once per token would take all of it.
+CTranslate2 is asked for text, so its prompt includes one step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from glassformer.models.config import GPT2Config, read_config
+from glassformer.runtime.cpus import default_threads
+from peer_models import SHAPES, write_model
+from peer_rows import GROUPS, Group, Rival, Turns, absent_row, rival_row, selected, share_row
+from peer_worker import PeerError, Worker
+from report import cell, show, surroundings
+
+SECTIONS = tuple(dict.fromkeys(group.section for group in GROUPS))
+CHECKED_TOKENS = 64
+# Squared difference of the logits over their square, against our own from the weights as stored. Rounding errors grow
+# through the layers of a random network, and eight-bit activations flip at every layer.
+LARGEST_NMSE = {"f32": 1e-5, "float32": 1e-5, "f16": 1e-5, "bf16": 1e-3, "q8": 1e-2, "q8_0": 1e-2, "int8": 1e-2,
+                "q4": 0.3, "q4_0": 0.3}  # fmt: skip
+MOST_MB_OVER = 60  # of resident memory, over the weights and the cache
+PACKAGES = ("numpy", "llvmlite", "llama_cpp_python", "ctranslate2", "torch", "transformers")
+
+
+class Comparison:
+    """Runs groups on models in a folder; workers live as long as their group."""
+
+    def __init__(self, folder: Path, threads: int, rounds: int) -> None:
+        self.folder, self.threads, self.rounds = folder, threads, rounds
+        self.references: dict[str, npt.NDArray[np.float64]] = {}
+
+    def start(self, rival: Rival, shape: str) -> Worker:
+        """A worker for an engine."""
+        return Worker(rival.engine, rival.kind, self.folder / shape, self.threads, rival.target)
+
+    def prepare(self, shape: str, config: GPT2Config, dtype: npt.DTypeLike) -> None:
+        """Write a model, unless it is there, and compute the logits that all have to agree with."""
+        folder = self.folder / shape
+        if not (folder / "config.json").exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            write_model(folder, config, dtype)
+        worker = self.start(Rival("glassformer", "auto"), shape)
+        self.references[shape] = np.array(worker.ask("logits", CHECKED_TOKENS))
+        worker.close()
+
+    def check(self, worker: Worker, kind: str, shape: str) -> None:
+        """Refuse an engine that computes something else."""
+        exact = self.references[shape]
+        error = float(np.sum((np.array(worker.ask("logits", CHECKED_TOKENS)) - exact) ** 2) / np.sum(exact**2))
+        if not error <= LARGEST_NMSE[kind]:
+            worker.close()
+            raise PeerError(f"its logits differ: NMSE {error:.2g}, at most {LARGEST_NMSE[kind]:g}")
+
+    def run(self, group: Group) -> list[dict[str, object]]:
+        """The group's rows."""
+        workers: dict[Rival, Worker] = {}
+        failed: dict[Rival, str] = {}
+        for rival in (group.own, *group.rivals):
+            try:
+                workers[rival] = self.start(rival, group.shape)
+                self.check(workers[rival], rival.kind, group.shape)
+                workers[rival].ask(*(rival.work or group.work).question)  # a turn that warms up
+            except PeerError as error:
+                failed[rival] = str(error)
+                workers.pop(rival, None)
+        memory = self.start(Rival("memory", ""), group.shape) if group.share else None
+        try:
+            if group.own in failed:
+                return [absent_row(group, group.own, failed[group.own])]
+            return self.rows(group, workers, memory, failed)
+        finally:
+            for worker in (*workers.values(), *([memory] if memory else [])):
+                worker.close()
+
+    def rows(
+        self, group: Group, workers: dict[Rival, Worker], memory: Worker | None, failed: dict[Rival, str]
+    ) -> list[dict[str, object]]:
+        """Take turns, then make rows."""
+        turns = Turns(rivals={rival: [] for rival in group.rivals if rival in workers})
+        order = list(workers)
+        for number in range(self.rounds):
+            for rival in reversed(order) if number % 2 else order:
+                question = (rival.work or group.work).question
+                if rival != group.own:
+                    turns.rivals[rival].append(workers[rival].ask(*question))
+                    continue
+                before = memory.ask("bandwidth") if memory else 0.0
+                turns.own.append(workers[rival].ask(*question))
+                turns.gigabytes.append((before, memory.ask("bandwidth") if memory else 0.0))
+        rows = [share_row(group, turns, workers[group.own].facts)] if group.share else []
+        return rows + [
+            absent_row(group, rival, failed[rival]) if rival in failed else rival_row(group, rival, turns)
+            for rival in group.rivals
+        ]
+
+    def resident(self) -> dict[str, object]:
+        """Memory of a process that holds the Q8 model and a full context."""
+        worker = self.start(Rival("glassformer", "q8"), "124m")
+        worker.ask("prefill", SHAPES["124m"].n_positions)
+        worker.ask("decode", 512, 16)
+        over = (worker.ask("resident") - worker.facts["held_bytes"]) / 1e6
+        worker.close()
+        return {
+            "work": "resident, context 1,024", "weights": "q8", "against": "weights + cache, MB over", "tok/s": "",
+            "theirs": worker.facts["held_bytes"] / 1e6, "ratio": over, "of best": "", "goal": f"<= {MOST_MB_OVER}",
+            "met": "yes" if over <= MOST_MB_OVER else "no",
+        }  # fmt: skip
+
+
+def compare(folder: Path, options: argparse.Namespace) -> list[dict[str, object]]:
+    """All rows that were asked for; each is told on standard error as soon as it is there."""
+    comparison = Comparison(folder, options.threads, options.rounds)
+    sections = options.rows
+    rows: list[dict[str, object]] = []
+    for shape in ("124m", "xl"):
+        groups = [group for group in selected(sections) if group.shape == shape]
+        if not groups and not (shape == "124m" and "resident" in sections):
+            continue
+        config = read_config(options.config) if options.config and shape == "124m" else SHAPES[shape]
+        comparison.prepare(shape, config, np.float16 if shape == "xl" else np.float32)
+        for group in groups:
+            rows += told(comparison.run(group))
+        if shape == "124m" and "resident" in sections:
+            rows += told([comparison.resident()])
+    return rows
+
+
+def told(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+    """The rows, once they are on standard error."""
+    for row in rows:
+        print("  ".join(cell(v) for v in row.values()), file=sys.stderr)
+    return rows
+
+
+def sections(text: str) -> tuple[str, ...]:
+    """Names of sections, separated by commas."""
+    names = tuple(text.split(","))
+    if unknown := set(names) - {*SECTIONS, "resident"}:
+        raise argparse.ArgumentTypeError(f"no rows {sorted(unknown)}; there are {', '.join(SECTIONS)}, resident")
+    return names
+
+
+def parsed() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    everything = tuple(name for name in (*SECTIONS, "resident") if name != "xl")
+    parser.add_argument("--rows", type=sections, default=everything, help=f"some of {', '.join(SECTIONS)}, resident")
+    parser.add_argument("--xl", action="store_true", help="GPT-2 XL too: 1.5 billion weights, 10 GB of disk and memory")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=default_threads())
+    parser.add_argument("--config", type=Path, help="folder with a config.json to take instead of GPT-2 124M")
+    parser.add_argument("--folder", type=Path, help="where models are kept for the next run; else a temporary one")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
+    parser.add_argument("--markdown", action="store_true", help="the table in Markdown")
+    options = parser.parse_args()
+    options.rows += ("xl",) if options.xl and "xl" not in options.rows else ()
+    return options
+
+
+def main() -> None:
+    options = parsed()
+    facts: dict[str, Any] = surroundings(PACKAGES) | {"threads": str(options.threads), "rounds": str(options.rounds)}
+    if options.folder:
+        rows = compare(options.folder, options)
+    else:
+        with tempfile.TemporaryDirectory() as name:
+            rows = compare(Path(name), options)
+    show(rows, facts, as_json=options.json, markdown=options.markdown)
+
+
+if __name__ == "__main__":
+    main()
