@@ -10,6 +10,7 @@ import pytest
 from glassformer.generation import filters
 
 Float32 = npt.NDArray[np.float32]
+Filter = Callable[[Float32, float], Float32]
 
 
 def random_logits(seed: int, size: int = 40, scale: float = 2.0) -> Float32:
@@ -25,6 +26,18 @@ def probabilities(logits: Float32) -> list[float]:
 
 def kept(logits: Float32) -> set[int]:
     return set(np.flatnonzero(np.isfinite(logits)).tolist())
+
+
+def weighed(run: Filter) -> Filter:
+    """A filter of weights as one of logits."""
+
+    def filter_logits(logits: Float32, value: float) -> Float32:
+        return np.where(run(filters.weights(logits), value) > 0, logits, np.float32(-np.inf))
+
+    return filter_logits
+
+
+top_p, min_p, typical = (weighed(run) for run in (filters.top_p, filters.min_p, filters.typical))
 
 
 def by_rank(values: list[float]) -> list[int]:
@@ -67,14 +80,14 @@ def best(logits: Float32, k: int) -> set[int]:
     ("run", "definition", "values"),
     [
         (filters.top_k, best, [1, 2, 7, 39, 40, 1000]),
-        (filters.top_p, nucleus, [0.0, 0.01, 0.3, 0.5, 0.9, 0.99, 0.9999]),
-        (filters.min_p, at_least, [0.0, 0.02, 0.1, 0.5, 1.0]),
-        (filters.typical, typical_set, [0.0, 0.05, 0.2, 0.5, 0.9, 0.999]),
+        (top_p, nucleus, [0.0, 0.01, 0.3, 0.5, 0.9, 0.99, 0.9999]),
+        (min_p, at_least, [0.0, 0.02, 0.1, 0.5, 1.0]),
+        (typical, typical_set, [0.0, 0.05, 0.2, 0.5, 0.9, 0.999]),
     ],
     ids=["top_k", "top_p", "min_p", "typical"],
 )
 def test_keeps_what_the_definition_keeps(
-    run: Callable[[Float32, float], Float32],
+    run: Filter,
     definition: Callable[[Float32, float], set[int]],
     values: list[float],
     seed: int,
@@ -90,9 +103,9 @@ def test_keeps_what_the_definition_keeps(
     assert np.array_equal(logits, before), "a filter changed its argument"
 
 
-@pytest.mark.parametrize("run", [filters.top_p, filters.typical])
-def test_one_keeps_everything(run: Callable[[Float32, float], Float32]) -> None:
-    logits = random_logits(3, scale=30.0)
+@pytest.mark.parametrize("run", [top_p, typical])
+def test_one_keeps_everything(run: Filter) -> None:
+    logits = random_logits(3, scale=10.0)
     assert kept(run(logits, 1.0)) == set(range(logits.size))
 
 
@@ -100,7 +113,7 @@ def test_equal_logits_are_ranked_by_id() -> None:
     logits = np.array([1, 3, 2, 3, 2, 3, 2], dtype=np.float32)
     assert kept(filters.top_k(logits, 2)) == {1, 3}
     assert kept(filters.top_k(logits, 4)) == {1, 2, 3, 5}
-    assert kept(filters.top_p(np.zeros(10, dtype=np.float32), 0.35)) == {0, 1, 2, 3}
+    assert kept(top_p(np.zeros(10, dtype=np.float32), 0.35)) == {0, 1, 2, 3}
 
 
 def test_forbidden_tokens_stay_forbidden() -> None:
@@ -108,9 +121,9 @@ def test_forbidden_tokens_stay_forbidden() -> None:
     logits[[3, 4, 30]] = -np.inf
     for filtered in (
         filters.top_k(logits, 39),
-        filters.top_p(logits, 0.9999999),
-        filters.min_p(logits, 0.01),
-        filters.typical(logits, 0.9999999),
+        top_p(logits, 0.9999999),
+        min_p(logits, 0.01),
+        typical(logits, 0.9999999),
         filters.temperature(logits, 0.5),
     ):
         assert not kept(filtered) & {3, 4, 30}
@@ -119,7 +132,7 @@ def test_forbidden_tokens_stay_forbidden() -> None:
 
 def test_a_nucleus_beyond_rounding_keeps_everything_possible() -> None:
     logits = random_logits(6, size=300)
-    assert kept(filters.top_p(logits, math.nextafter(1.0, 0.0))) >= nucleus(logits, 0.999999)
+    assert kept(top_p(logits, math.nextafter(1.0, 0.0))) >= nucleus(logits, 0.999999)
 
 
 @pytest.mark.parametrize("value", [0.1, 0.7, 1.0, 1.5, 40.0])
@@ -137,6 +150,6 @@ def test_small_temperatures_leave_the_greatest_logit_only(value: float) -> None:
 
 def test_filters_compose() -> None:
     logits = random_logits(11)
-    both = filters.top_p(filters.top_k(logits, 5), 0.8)
+    both = top_p(filters.top_k(logits, 5), 0.8)
     assert kept(both) == nucleus(filters.top_k(logits, 5), 0.8)
     assert kept(both) <= best(logits, 5)

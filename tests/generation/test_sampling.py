@@ -8,16 +8,22 @@ import pytest
 
 from glassformer.generation import filters, penalties
 from glassformer.generation.errors import LogitsError
-from glassformer.generation.logprobs import most_probable, token_logprob
+from glassformer.generation.filters import draw
+from glassformer.generation.logprobs import token_logprob
 from glassformer.generation.options import SamplingOptions
-from glassformer.generation.sampling import choose, draw, filtered
-from glassformer.runtime import ops
+from glassformer.generation.sampling import choose as choose_with
+from glassformer.generation.sampling import cut
 from glassformer.runtime.engine import Ops
 from glassformer.runtime.executor import Eager
+from glassformer.runtime.sampling import Sampler
 from glassformer.simd.target import runnable_targets
 
 LOGITS = np.array([0.5, 2.0, -1.0, 1.0, 1.75, -3.0], dtype=np.float32)
 SAMPLE = SamplingOptions(do_sample=True, seed=1)
+
+
+def choose(logits: np.ndarray, prompt: list[int], generated: list[int], options: SamplingOptions) -> int:
+    return choose_with(logits, prompt, generated, options, Sampler(logits.size))
 
 
 def drawn(options: SamplingOptions, count: int) -> np.ndarray:
@@ -52,7 +58,8 @@ def test_draw_needs_no_exact_sum() -> None:
 )
 def test_tokens_come_as_often_as_their_probabilities_say(options: SamplingOptions) -> None:
     count = 4000
-    expected = ops.softmax(filtered(LOGITS, options)).astype(np.float64) * count
+    weights = filters.distribution(LOGITS, cut(options)).astype(np.float64)
+    expected = weights / weights.sum() * count
     found = drawn(options, count)
     possible = expected > 0
     assert not found[~possible].any()
@@ -101,8 +108,7 @@ def test_greedy_choice_heeds_penalties_and_ignores_filters() -> None:
 def test_parts_apply_in_the_documented_order() -> None:
     options = replace(SAMPLE, temperature=0.7, top_k=4, top_p=0.8, repetition_penalty=1.5, logit_bias={2: 2.0})
     step = penalties.repetition_penalty(penalties.logit_bias(LOGITS, {2: 2.0}), [1, 2], 1.5)
-    wanted = filters.top_p(filters.top_k(filters.temperature(step, 0.7), 4), 0.8)
-    share = ops.softmax(wanted)
+    share = filters.top_p(filters.weights(filters.top_k(filters.temperature(step, 0.7), 4)), 0.8)
     tokens = [choose(LOGITS, [1], [2] * place, options) for place in range(1, 400)]
     assert set(tokens) == set(np.flatnonzero(share > 0).tolist())
 
@@ -125,16 +131,23 @@ def test_nothing_left_to_choose_is_refused() -> None:
 
 
 def test_logprobs_are_those_of_the_model() -> None:
-    found = token_logprob(LOGITS, 4, top=3)
+    found = token_logprob(LOGITS, 4, 3, Sampler(LOGITS.size))
     total = math.log(math.fsum(math.exp(x) for x in LOGITS.tolist()))
     assert found.id == 4
     assert found.logprob == pytest.approx(1.75 - total, abs=1e-6)
     assert [token for token, _ in found.top] == [1, 4, 3]
     assert [value for _, value in found.top] == pytest.approx([2.0 - total, 1.75 - total, 1.0 - total], abs=1e-6)
-    assert token_logprob(LOGITS, 0, top=0).top == ()
+    assert token_logprob(LOGITS, 0, 0, Sampler(LOGITS.size)).top == ()
 
 
-def test_most_probable_ranks_equal_values_by_id() -> None:
+def test_the_most_probable_are_ranked_by_id_where_equal() -> None:
     values = np.array([-1, -2, -1, -3, -1], dtype=np.float32)
-    assert [token for token, _ in most_probable(values, 2)] == [0, 2]
-    assert [token for token, _ in most_probable(values, 99)] == [0, 2, 4, 1, 3]
+    assert [token for token, _ in token_logprob(values, 3, 2, Sampler(5)).top] == [0, 2]
+    assert [token for token, _ in token_logprob(values, 3, 99, Sampler(5)).top] == [0, 2, 4, 1, 3]
+
+
+def test_a_penalty_does_not_hide_damaged_logits() -> None:
+    logits = LOGITS.copy()
+    logits[2] = np.nan
+    with pytest.raises(LogitsError, match="1 NaN"):
+        choose(logits, [0], [], replace(SAMPLE, bad_words=((2,),)))

@@ -1,5 +1,6 @@
 """Every sampler against the logits processors of Hugging Face transformers."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from glassformer.generation import filters, penalties
 from glassformer.generation.options import SamplingOptions
-from glassformer.generation.sampling import filtered, penalized
+from glassformer.generation.sampling import cut, penalized
 
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("default")]
 
@@ -39,6 +40,11 @@ def reference(processor: Any, logits: Float32, ids: list[int] | None = None) -> 
     return found
 
 
+def filtered(run: Callable[[Float32, float], Float32], logits: Float32, value: float) -> Float32:
+    """A filter of weights as one of logits."""
+    return np.where(run(filters.weights(logits), value) > 0, logits, np.float32(-np.inf))
+
+
 def assert_same(found: Float32, wanted: Float32) -> None:
     assert np.array_equal(np.isneginf(found), np.isneginf(wanted))
     finite = np.isfinite(wanted)
@@ -51,9 +57,9 @@ def test_filters(transformers: Any, seed: int) -> None:
     for k in (1, 5, 50, 499):
         assert_same(filters.top_k(logits, k), reference(transformers.TopKLogitsWarper(k), logits))
     for p in (0.05, 0.3, 0.5, 0.9, 0.95, 0.99):
-        assert_same(filters.top_p(logits, p), reference(transformers.TopPLogitsWarper(p), logits))
-        assert_same(filters.typical(logits, p), reference(transformers.TypicalLogitsWarper(p), logits))
-        assert_same(filters.min_p(logits, p), reference(transformers.MinPLogitsWarper(p), logits))
+        assert_same(filtered(filters.top_p, logits, p), reference(transformers.TopPLogitsWarper(p), logits))
+        assert_same(filtered(filters.typical, logits, p), reference(transformers.TypicalLogitsWarper(p), logits))
+        assert_same(filtered(filters.min_p, logits, p), reference(transformers.MinPLogitsWarper(p), logits))
 
 
 @pytest.mark.parametrize("value", [0.1, 0.7, 1.9])
@@ -105,7 +111,7 @@ def test_all_of_them_in_the_order_of_the_reference(transformers: Any, seed: int)
         do_sample=True, temperature=0.8, top_k=60, top_p=0.92, min_p=0.01, typical_p=0.85, repetition_penalty=1.3,
         logit_bias={12: 4.0}, bad_words=tuple(tuple(sequence) for sequence in bad),
     )  # fmt: skip
-    found = filtered(penalized(logits, ids[:40], ids[40:], options), options)
-    assert np.array_equal(np.isneginf(found), np.isneginf(wanted))
+    weights = filters.distribution(penalized(logits, ids[:40], ids[40:], options), cut(options))
+    assert np.array_equal(weights == 0, np.isneginf(wanted))
     finite = np.isfinite(wanted)
-    np.testing.assert_allclose(found[finite] - found.max(), wanted[finite] - wanted.max(), atol=1e-5)
+    np.testing.assert_allclose(np.log(weights[finite]), wanted[finite] - wanted[finite].max(), atol=1e-5)

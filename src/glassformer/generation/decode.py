@@ -14,6 +14,7 @@ from glassformer.generation.options import GenerationOptions
 from glassformer.generation.sampling import choose
 from glassformer.generation.stopping import FinishReason, room
 from glassformer.generation.text import Detokenizer, TextPieces
+from glassformer.runtime.sampling import Sampler
 
 
 @dataclass(frozen=True)
@@ -96,15 +97,16 @@ def _steps(
     network: Network[Any], prompt: list[int], options: GenerationOptions, pieces: TextPieces, limit: int
 ) -> Iterator[Step]:
     generated: list[int] = []
+    sampler = Sampler(network.config.vocab_size)
     reason: FinishReason | None = None
     start = time.perf_counter()
     unread, cache = prompt, network.new_cache(len(prompt) + limit - 1)  # the last token chosen is never read
     while reason is None:
         logits = network.forward(np.asarray(unread, dtype=np.int32), cache)[-1]  # [vocab_size]
-        token = choose(logits, prompt, generated, options.sampling)
+        token = choose(logits, prompt, generated, options.sampling, sampler)
         generated.append(token)
         text, reason = advance(token, pieces, options.stop_ids, last=len(generated) == limit)
-        logprob = token_logprob(logits, token, options.logprobs)
+        logprob = token_logprob(logits, token, options.logprobs, sampler)
         yield Step(logprob, text, reason, time.perf_counter() - start)
         start = time.perf_counter()
         unread = [token]

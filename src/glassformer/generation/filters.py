@@ -1,55 +1,24 @@
-"""Filters of the next-token distribution: each takes logits [vocab_size] and returns logits [vocab_size].
+"""The definition of sampling, in NumPy: temperature, filters and draw, in the order in which they apply.
 
-A removed token gets minus infinity, which softmax turns into probability zero; the rest keep their logits, so that
-filters compose in any order. Candidates are ranked by descending value, equal values by ascending id, so that a
-result never depends on a sorting algorithm.
+`Sampler.draw` computes the same, compiled; the tests hold it to the tokens that this file gives. It is here to be read.
+
+Logits and weights are float32 [vocab_size]. A removed token has the logit minus infinity, or the weight 0. Candidates
+are ranked by descending value, equal values by ascending id, so that no result depends on a sorting algorithm. Weights
+are counted in whole units, so that none depends on the order of a sum either.
 """
+
+import math
 
 import numpy as np
 import numpy.typing as npt
 
 from glassformer.generation.network import Float32
 from glassformer.runtime import ops
+from glassformer.runtime.sampling import Cut
 
-Bools = npt.NDArray[np.bool_]
-Float64 = npt.NDArray[np.float64]
 Ids = npt.NDArray[np.int64]
-
-
-def leading(keys: Float32 | Float64, count: int) -> Ids:
-    """Ids of the `count` smallest keys [n], and of all equal to the last of them, by ascending key and then id."""
-    within = np.arange(keys.size)
-    if count < keys.size:
-        within = np.flatnonzero(keys <= np.partition(keys, count - 1)[count - 1])
-    return within[np.argsort(keys[within], kind="stable")]
-
-
-def fewest(keys: Float32 | Float64, weights: Float32, mass: float) -> Ids:
-    """The first ids by ascending key and then id whose `weights` sum to at least `mass`: at least one.
-
-    Ids of weight zero are passed over; if all the others do not reach `mass`, they are all returned.
-    """
-    possible = np.flatnonzero(weights > 0)
-    keys, weights = keys[possible], weights[possible]
-    count = 128  # most often enough; sorting a whole vocabulary takes as long as a small model's step
-    while True:
-        ids = leading(keys, count)
-        reached = np.cumsum(weights[ids], dtype=np.float64)
-        if reached[-1] >= mass or ids.size == keys.size:
-            return possible[ids[: int(np.searchsorted(reached, mass, side="left")) + 1]]
-        count *= 8
-
-
-def keep(logits: Float32, kept: Bools) -> Float32:
-    """Minus infinity wherever `kept` [vocab_size] is false."""
-    return np.where(kept, logits, np.float32(-np.inf))
-
-
-def kept_ids(vocab_size: int, ids: Ids) -> Bools:
-    """A mask [vocab_size] that is true at `ids`."""
-    mask = np.zeros(vocab_size, dtype=np.bool_)
-    mask[ids] = True
-    return mask
+Int64 = npt.NDArray[np.int64]
+UNIT = 2.0**-42
 
 
 def temperature(logits: Float32, value: float) -> Float32:
@@ -57,49 +26,94 @@ def temperature(logits: Float32, value: float) -> Float32:
 
     The greatest logit is moved to zero first, which changes no probability and keeps small temperatures from overflow.
     """
+    if value == 1.0:
+        return logits
     shifted = logits.astype(np.float64) - float(logits.max())
     with np.errstate(over="ignore", under="ignore"):
         return (shifted / value).astype(np.float32)
 
 
+def ranked(values: Float32) -> Ids:
+    """All ids by descending value and then ascending id."""
+    return np.argsort(-values, kind="stable")
+
+
+def only(values: Float32, ids: Ids, removed: float) -> Float32:
+    """The values at `ids`, and `removed` everywhere else."""
+    kept = np.full_like(values, removed)
+    kept[ids] = values[ids]
+    return kept
+
+
 def top_k(logits: Float32, k: int) -> Float32:
-    """Keep the `k` most probable tokens, k >= 1 (Fan, Lewis and Dauphin 2018, arXiv:1805.04833)."""
-    if k >= logits.size:
-        return logits
-    return keep(logits, kept_ids(logits.size, leading(-logits, k)[:k]))
+    """Keep the `k` most probable tokens, 0 for all (Fan, Lewis and Dauphin 2018, arXiv:1805.04833)."""
+    return only(logits, ranked(logits)[:k], -np.inf) if k > 0 else logits
 
 
-def top_p(logits: Float32, p: float) -> Float32:
+def weights(logits: Float32) -> Float32:
+    """Probabilities up to a common factor: the greatest weight is 1."""
+    with np.errstate(over="ignore"):
+        shifted = logits - logits.max()
+    greatest_is_one: Float32 = ops.exp(shifted)
+    return greatest_is_one
+
+
+def units(weights: Float32) -> Int64:
+    """Weights in whole units, rounded to the nearest."""
+    return np.rint(weights.astype(np.float64) / UNIT).astype(np.int64)
+
+
+def fewest(values: Float32, weights: Float32, share: float) -> Ids:
+    """The first ids by descending value and then id whose weights are at least a `share` of all: at least one."""
+    ids, counted = ranked(values), units(weights)
+    total = int(counted.sum())
+    goal = min(max(math.ceil(float(total) * share), 1), total)
+    return ids[: int(np.searchsorted(np.cumsum(counted[ids]), goal, side="left")) + 1]
+
+
+def top_p(weights: Float32, p: float) -> Float32:
     """Keep the nucleus: the fewest most probable tokens whose probabilities sum to at least `p`, and at least one.
 
     Source: Holtzman et al. 2020, "The curious case of neural text degeneration", arXiv:1904.09751.
     """
-    if p >= 1.0:
-        return logits
-    probabilities = ops.softmax(logits)
-    return keep(logits, kept_ids(logits.size, fewest(-probabilities, probabilities, p)))
+    return only(weights, fewest(weights, weights, p), 0.0) if p < 1.0 else weights
 
 
-def min_p(logits: Float32, fraction: float) -> Float32:
-    """Keep tokens that are at least `fraction` times as probable as the most probable one.
+def min_p(weights: Float32, fraction: float) -> Float32:
+    """Keep tokens that are at least `fraction` times as probable as the most probable one, whose weight is 1.
 
     Source: Nguyen et al. 2024, "Turning up the heat: min-p sampling", arXiv:2407.01082.
     """
-    probabilities = ops.softmax(logits)
-    return keep(logits, probabilities >= np.float64(fraction) * np.float64(probabilities.max()))
+    return np.where(weights.astype(np.float64) >= fraction, weights, np.float32(0.0))
 
 
-def typical(logits: Float32, mass: float) -> Float32:
+def typical(weights: Float32, mass: float) -> Float32:
     """Keep the fewest tokens of probability `mass` whose surprisal is nearest to the distribution's entropy.
 
     Source: Meister, Pimentel, Wiher and Cotterell 2022, "Locally typical sampling", arXiv:2202.00666. Tokens as near to
     the entropy as the last one kept stay too.
     """
     if mass >= 1.0:
-        return logits
-    surprisal = -ops.log_softmax(logits).astype(np.float64)
-    probabilities = ops.softmax(logits)
-    terms = np.multiply(probabilities, surprisal, out=np.zeros_like(surprisal), where=probabilities > 0)
-    entropy = np.cumsum(terms)[-1]  # cumsum adds in order; sum's order is the machine's choice
-    distance = np.abs(surprisal - entropy)
-    return keep(logits, distance <= distance[fewest(distance, probabilities, mass)[-1]])
+        return weights
+    total = float(units(weights).sum())
+    surprisal = ops.log(np.float32(total * UNIT)) - ops.log(weights)
+    terms = weights.astype(np.float64) * np.where(weights > 0, surprisal, 0.0)
+    entropy = np.float32(float(np.rint(terms * 2.0**38).astype(np.int64).sum()) * 2.0**4 / total)
+    nearness = -np.abs(surprisal - entropy)
+    return np.where(nearness >= nearness[fewest(nearness, weights, mass)[-1]], weights, np.float32(0.0))
+
+
+def distribution(logits: Float32, cut: Cut) -> Float32:
+    """Weights [vocab_size] of what is left to draw from."""
+    left = weights(top_k(temperature(logits, cut.temperature), cut.top_k))
+    return typical(min_p(top_p(left, cut.top_p), cut.min_p), cut.typical_p)
+
+
+def draw(weights: Float32, number: float) -> int:
+    """The id at which the running sum of weights [vocab_size] first exceeds `number` in [0, 1) of the total.
+
+    Inversion of the distribution function (Devroye 1986, "Non-uniform random variate generation", II.2). The sums
+    are of integers and exact, in the order of ids; an id of weight zero is never drawn.
+    """
+    running = np.cumsum(units(weights))
+    return int(np.searchsorted(running, int(running[-1]) * int(number * 2**53) >> 53, side="right"))

@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 
-from glassformer.generation.filters import leading
 from glassformer.generation.network import Float32
-from glassformer.runtime import ops
+from glassformer.runtime.sampling import Sampler
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TokenLogprob:
     """One token and what the model thought of it.
 
@@ -22,13 +21,8 @@ class TokenLogprob:
     top: tuple[tuple[int, float], ...] = ()
 
 
-def most_probable(log_probabilities: Float32, count: int) -> tuple[tuple[int, float], ...]:
-    """(id, logprob) of the `count` greatest of [vocab_size], in descending order."""
-    best = leading(-log_probabilities, count)[:count] if count else ()
-    return tuple((int(token), float(log_probabilities[token])) for token in best)
-
-
-def token_logprob(logits: Float32, token: int, top: int) -> TokenLogprob:
+def token_logprob(logits: Float32, token: int, top: int, sampler: Sampler) -> TokenLogprob:
     """What logits [vocab_size] say of `token`, with the `top` most probable tokens beside it."""
-    log_probabilities = ops.log_softmax(logits)
-    return TokenLogprob(token, float(log_probabilities[token]), most_probable(log_probabilities, top))
+    best = sampler.leading(logits, top)
+    own, *others = sampler.log_probabilities(logits, [token, *best])
+    return TokenLogprob(token, own, tuple(zip(best, others, strict=True)))

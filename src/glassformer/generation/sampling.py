@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from glassformer.generation import filters, penalties
+from glassformer.generation import penalties
 from glassformer.generation.errors import LogitsError
 from glassformer.generation.network import Float32
 from glassformer.generation.options import SamplingOptions
 from glassformer.generation.rng import uniform
-from glassformer.runtime import ops
+from glassformer.runtime.sampling import Cut, Sampler
 
 
 def check_logits(logits: Float32, position: int) -> None:
@@ -32,7 +32,10 @@ def check_logits(logits: Float32, position: int) -> None:
 
 
 def penalized(logits: Float32, prompt: Sequence[int], generated: Sequence[int], options: SamplingOptions) -> Float32:
-    """Logits [vocab_size] after bias, penalties and bad words: what greedy choice and the filters start from."""
+    """Logits [vocab_size] after bias, penalties and bad words: what greedy choice and the filters start from.
+
+    The logits themselves where nothing of the kind is asked.
+    """
     changed = logits
     if options.logit_bias:
         changed = penalties.logit_bias(changed, options.logit_bias)
@@ -43,39 +46,17 @@ def penalized(logits: Float32, prompt: Sequence[int], generated: Sequence[int], 
         changed = penalties.presence_and_frequency_penalty(changed, generated, presence, frequency)
     if options.bad_words:
         changed = penalties.bad_words(changed, [*prompt, *generated], options.bad_words)
-    if changed is not logits and not np.isfinite(changed.max()):
-        raise LogitsError(
-            "bad_words, logit_bias or a penalty leaves no token to choose from: every logit is infinite; "
-            "forbid fewer tokens or give smaller numbers"
-        )
     return changed
 
 
-def filtered(logits: Float32, options: SamplingOptions) -> Float32:
-    """Logits [vocab_size] after temperature and the filters, minus infinity for what is not to be drawn."""
-    changed = logits if options.temperature == 1.0 else filters.temperature(logits, options.temperature)
-    if options.top_k > 0:
-        changed = filters.top_k(changed, options.top_k)
-    if options.top_p < 1.0:
-        changed = filters.top_p(changed, options.top_p)
-    if options.min_p > 0.0:
-        changed = filters.min_p(changed, options.min_p)
-    if options.typical_p < 1.0:
-        changed = filters.typical(changed, options.typical_p)
-    return changed
+def cut(options: SamplingOptions) -> Cut:
+    """The temperature and the filters."""
+    return Cut(options.temperature, options.top_k, options.top_p, options.min_p, options.typical_p)
 
 
-def draw(probabilities: Float32, number: float) -> int:
-    """The id at which the running sum of `probabilities` [vocab_size] first exceeds `number` in [0, 1) of the total.
-
-    Inversion of the distribution function (Devroye 1986, "Non-uniform random variate generation", II.2). The sum runs
-    in float64 in the order of ids, so it is the same everywhere; an id of probability zero is never drawn.
-    """
-    mass = np.cumsum(probabilities, dtype=np.float64)
-    return int(np.searchsorted(mass, number * mass[-1], side="right"))
-
-
-def choose(logits: Float32, prompt: Sequence[int], generated: Sequence[int], options: SamplingOptions) -> int:
+def choose(
+    logits: Float32, prompt: Sequence[int], generated: Sequence[int], options: SamplingOptions, sampler: Sampler
+) -> int:
     """The next token's id.
 
     Args:
@@ -83,12 +64,22 @@ def choose(logits: Float32, prompt: Sequence[int], generated: Sequence[int], opt
         prompt: ids of the prompt.
         generated: ids chosen so far; their number selects the random number, so equal seeds give equal tokens.
         options: how to choose.
+        sampler: for this vocabulary.
 
     Raises:
         LogitsError: if the logits allow no choice.
     """
-    check_logits(logits, len(prompt) + len(generated))
     allowed = penalized(logits, prompt, generated, options)
+    if allowed is not logits and sampler.greatest(logits) is None:
+        check_logits(logits, len(prompt) + len(generated))  # a penalty may have hidden what is wrong with them
     if options.greedy:
-        return int(np.argmax(allowed))  # the first, hence the lowest id, among equals
-    return draw(ops.softmax(filtered(allowed, options)), uniform(options.seed, len(generated)))
+        token = sampler.greatest(allowed)
+    else:
+        token = sampler.draw(allowed, cut(options), uniform(options.seed, len(generated)))
+    if token is None:
+        check_logits(logits, len(prompt) + len(generated))
+        raise LogitsError(
+            "bad_words, logit_bias or a penalty leaves no token to choose from: every logit is infinite; "
+            "forbid fewer tokens or give smaller numbers"
+        )
+    return token

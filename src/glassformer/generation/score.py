@@ -12,6 +12,7 @@ from glassformer.generation.logprobs import TokenLogprob, token_logprob
 from glassformer.generation.network import Network
 from glassformer.generation.sampling import check_logits
 from glassformer.generation.stopping import check_fits
+from glassformer.runtime.sampling import Sampler
 
 CHUNK = 128  # rows of logits held at once: a full context of GPT-2's vocabulary would be 200 MB
 
@@ -60,11 +61,12 @@ def perplexity(total: float, count: int) -> float:
 def token_logprobs(network: Network[Any], ids: Sequence[int], top: int = 0) -> list[TokenLogprob]:
     """For each of `ids` [tokens] but the first: its log-probability, and those of the `top` most probable ids."""
     found: list[TokenLogprob] = []
+    sampler = Sampler(network.config.vocab_size)
     cache = network.new_cache(len(ids) - 1)
     for start in range(0, len(ids) - 1, CHUNK):
         read = np.asarray(ids[start : min(start + CHUNK, len(ids) - 1)], dtype=np.int32)
         logits = network.forward(read, cache, last_only=False)  # [read, vocab_size]
         for row, place in zip(logits, range(start + 1, start + 1 + len(read)), strict=True):
             check_logits(row, place)
-            found.append(token_logprob(row, ids[place], top))
+            found.append(token_logprob(row, ids[place], top, sampler))
     return found

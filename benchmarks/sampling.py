@@ -1,0 +1,96 @@
+"""What choosing a token costs over GPT-2's vocabulary, log-probability included, beside a decode step of 124M weights.
+
+    python benchmarks/sampling.py [--dtype q8] [--threads N] [--rounds 400] [--json]
+
+A choice is `choose` and `token_logprob` as the decode loop calls them, in Python and compiled code together. The step
+is one token through a network of random weights. Both are the best of the rounds; `by NumPy` is the definition.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from glassformer.generation import filters
+from glassformer.generation.logprobs import token_logprob
+from glassformer.generation.options import SamplingOptions
+from glassformer.generation.sampling import choose, cut
+from glassformer.models.config import GPT2Config
+from glassformer.models.load import load_network
+from glassformer.runtime.sampling import Sampler
+from peer_models import write_model
+from report import show, surroundings
+
+CASES = {
+    "greedy": SamplingOptions(),
+    "temperature": SamplingOptions(do_sample=True, temperature=0.8),
+    "temperature, top_k": SamplingOptions(do_sample=True, temperature=0.8, top_k=50),
+    "temperature, top_k, top_p": SamplingOptions(do_sample=True, temperature=0.8, top_k=50, top_p=0.95),
+    "temperature, top_p": SamplingOptions(do_sample=True, temperature=0.8, top_p=0.95),
+    "temperature, min_p": SamplingOptions(do_sample=True, temperature=0.8, min_p=0.05),
+    "typical_p": SamplingOptions(do_sample=True, typical_p=0.9),
+}
+
+
+def best_seconds(run: Callable[[], object], rounds: int) -> float:
+    """The shortest of some runs."""
+    best = float("inf")
+    for _ in range(rounds):
+        start = time.perf_counter()
+        run()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def step_seconds(dtype: str, threads: int | None, rounds: int) -> float:
+    """One decode step of GPT-2 124M."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_model(folder, GPT2Config())
+        network = load_network(folder, dtype=dtype, threads=threads)
+        cache = network.new_cache(rounds + 8)
+        token = np.array([7], np.int32)
+        for _ in range(4):
+            network.forward(token, cache)
+        return best_seconds(lambda: network.forward(token, cache), min(rounds, 1000))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dtype", default="q8", help="how the network holds its weights")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--rounds", type=int, default=400)
+    parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
+    options = parser.parse_args()
+    step = step_seconds(options.dtype, options.threads, options.rounds)
+    rng = np.random.default_rng(0)
+    rows = []
+    for spread in (1.0, 4.0):  # a nearly even distribution and a peaked one
+        logits = (rng.standard_normal(GPT2Config().vocab_size) * spread).astype(np.float32)
+        sampler = Sampler(logits.size)
+        for name, asked in CASES.items():
+            spent = best_seconds(
+                lambda asked=asked: token_logprob(logits, choose(logits, [1], [2], asked, sampler), 0, sampler),  # type: ignore[misc]  # noqa: B023
+                options.rounds,
+            )
+            row: dict[str, object] = {"choice": name, "spread of logits": spread, "us": spent * 1e6}
+            row |= {"% of a step": 100 * spent / step, "by NumPy us": numpy_seconds(logits, asked) * 1e6}
+            rows.append({**row, "step us": step * 1e6})
+    show(rows, surroundings(["llvmlite", "numpy"]), as_json=options.json)
+
+
+def numpy_seconds(logits: np.ndarray, asked: SamplingOptions) -> float:
+    """The same choice by the definition, without the log-probability."""
+    if asked.greedy:
+        return best_seconds(lambda: int(np.argmax(logits)), 20)
+    return best_seconds(lambda: filters.draw(filters.distribution(logits, cut(asked)), 0.5), 5)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,346 @@
+"""From logits to one token. `glassformer.generation.filters` defines in NumPy what is computed here; tests hold the two
+to the same tokens.
+
+Sums of probabilities are sums of integers (see `glassformer.kernels.selection`), so a draw does not depend on an order
+of summation. Where few tokens are left after a filter, only those are read again.
+"""
+
+from glassformer.kernels.selection import (
+    LOWEST,
+    UNIT_BITS,
+    find_threshold,
+    keep,
+    key_of,
+    total_of,
+    unit,
+    units,
+    value_of,
+)
+from glassformer.simd import (
+    Pointer,
+    absolute,
+    any_of,
+    bitcast,
+    ceil,
+    exp,
+    f32,
+    f32x16,
+    f32xN,
+    f64,
+    f64x16,
+    f64xN,
+    i32,
+    i32x16,
+    i64,
+    i64x16,
+    kernel,
+    lane_numbers,
+    load,
+    log,
+    mask_bits,
+    maximum,
+    reduce_add,
+    reduce_max,
+    select,
+    static_range,
+    store,
+    u64,
+)  # fmt: skip
+
+NEVER = -float("inf")
+CHAINS = 4  # independent maxima, to hide the latency of each
+GROUP = 512  # logits of which the greatest in each of 16 lanes is noted
+NONE = -1  # no token: the logits hold NaN or plus infinity, or nothing finite
+SURPRISAL_BITS = 38
+SURPRISAL_ROUNDING = 1.5 * 2.0 ** (52 - SURPRISAL_BITS)
+SURPRISAL_ROUNDING_BITS = 0x40D8000000000000
+BLOCK = 256  # tokens whose weight is added up before one of them is looked for
+RANDOM_BITS = 53  # of a random number
+HALF_WORD = 0xFFFFFFFF
+
+
+@kernel
+def load_end(x: Pointer[f32], count: i64) -> f32x16:
+    """Fewer than 16 numbers, and minus infinity behind them."""
+    return select(lane_numbers(i32x16) < i32(count), load(x, f32x16, count=count), NEVER)
+
+
+@kernel
+def peak(logits: Pointer[f32], size: i64) -> f32:
+    """The greatest of [size]; NaN if any is NaN."""
+    best = [f32x16(NEVER) for c in static_range(CHAINS)]
+    poison = best[0] != best[0]
+    whole = size // 16 * 16
+    start = size // (16 * CHAINS) * (16 * CHAINS)
+    for i in range(0, start, 16 * CHAINS):
+        for c in static_range(CHAINS):
+            v = load(logits + i + 16 * c, f32x16)
+            poison = poison | (v != v)
+            best[c] = maximum(v, best[c])
+    for i in range(start, size, 16):
+        v = load(logits + i, f32x16) if i < whole else load_end(logits + i, size - i)
+        poison = poison | (v != v)
+        best[0] = maximum(v, best[0])
+    for c in static_range(1, CHAINS):
+        best[0] = maximum(best[0], best[c])
+    return reduce_max(best[0]) if mask_bits(poison) == 0 else f32(float("nan"))
+
+
+@kernel
+def greatest(logits: Pointer[f32], size: i64) -> i64:
+    """Id of the greatest of [size], the lowest of equal ones; NONE if one is NaN or plus infinity, or none finite."""
+    top = peak(logits, size)
+    if not (top >= LOWEST and top <= -LOWEST):
+        return NONE
+    start = i64(0)
+    while start + 64 <= size:
+        first = (load(logits + start, f32x16) == top) | (load(logits + start + 16, f32x16) == top)
+        second = (load(logits + start + 32, f32x16) == top) | (load(logits + start + 48, f32x16) == top)
+        if mask_bits(first | second) != 0:
+            break
+        start += 64
+    while logits[start] != top:
+        start += 1
+    return start
+
+
+@kernel
+def log_probabilities(logits: Pointer[f32], size: i64, ids: Pointer[i32], count: i64, out: Pointer[f32]) -> None:
+    """out[j] = log softmax(logits)[ids[j]], the very bits that the softmax over all gives;  ids, out: [count]."""
+    top = peak(logits, size)
+    total = f32x16(0.0)
+    whole = size // 16 * 16
+    for i in range(0, whole, 16):
+        total = total + exp(load(logits + i, f32x16) - top)
+    if whole < size:
+        total = total + exp(load_end(logits + whole, size - whole) - top)
+    shift = log(reduce_add(total))
+    for j in range(count):
+        out[j] = logits[i64(ids[j])] - top - shift
+
+
+@kernel
+def scaled(x: f32xN, top: f32, temperature: f64, inverse: f64) -> f32xN:
+    """(x - top) / temperature, computed in f64 and rounded to f32; -0 becomes 0.
+
+    A product with the reciprocal is off by less than 2^-50; only where that could show in f32 is there a division.
+    """
+    shifted = f64xN(x) - f64(top)
+    product = shifted * inverse
+    low, high = f32xN(product * (1.0 + 2.0**-50)), f32xN(product * (1.0 - 2.0**-50))
+    if any_of(low != high):
+        low = f32xN(shifted / temperature)
+    return low + 0.0
+
+
+@kernel
+def scale(x: Pointer[f32], count: i64, top: f32, temperature: f64, values: Pointer[f32]) -> None:
+    """values = x over the temperature, minus infinity behind the last;  x: [count], may be `values` itself."""
+    inverse = 1.0 / temperature
+    whole = count // 16 * 16
+    if temperature == 1.0:
+        for i in range(0, whole, 16):
+            store(values + i, load(x + i, f32x16) + 0.0)
+        store(values + whole, load_end(x + whole, count - whole) + 0.0)
+    else:
+        for i in range(0, whole, 16):
+            store(values + i, scaled(load(x + i, f32x16), top, temperature, inverse))
+        store(values + whole, scaled(load_end(x + whole, count - whole), top, temperature, inverse))
+    store(values + whole + 16, f32x16(NEVER))
+
+
+@kernel
+def note_summits(logits: Pointer[f32], size: i64, summits: Pointer[f32]) -> i64:
+    """The maxima of each of 16 lanes of every GROUP of logits [size]; how many there are."""
+    count = i64(0)
+    whole = size // 16 * 16
+    for start in range(0, size, GROUP):
+        best = [f32x16(NEVER) for c in static_range(2)]
+        end = min(start + GROUP, whole)
+        for i in range(start, end // 32 * 32, 32):
+            for c in static_range(2):
+                best[c] = maximum(load(logits + i + 16 * c, f32x16), best[c])
+        for i in range(max(start, end // 32 * 32), end, 16):
+            best[0] = maximum(load(logits + i, f32x16), best[0])
+        store(summits + count, maximum(best[0], best[1]))
+        count += 16
+    store(summits + count, f32x16(NEVER))
+    return count
+
+
+@kernel
+def lowest_as_great(bound: f32, top: f32, temperature: f64) -> f32:
+    """The least float that is as great as `bound` once it is divided by the temperature and rounded."""
+    inverse = 1.0 / temperature
+    goal = scaled(bound, top, temperature, inverse)
+    low, high = key_of(LOWEST) - 1, key_of(bound)
+    while high - low > 1:
+        middle = low + ((high - low) >> 1)
+        if scaled(value_of(middle), top, temperature, inverse) >= goal:
+            high = middle
+        else:
+            low = middle
+    return value_of(high)
+
+
+@kernel
+def keep_top_k(
+    logits: Pointer[f32], size: i64, k: i64, top: f32, temperature: f64, values: Pointer[f32], ids: Pointer[i32],
+    spare: Pointer[f32], near: Pointer[f32], found: Pointer[i64],
+) -> i64:  # fmt: skip
+    """The k greatest of logits [size] over the temperature, equal ones by id, into `values` and `ids`; how many.
+
+    `spare` takes maxima of parts of the logits. k values at least reach the k-th greatest of them, and what is below
+    it is dropped at once.
+    """
+    bound = f32(LOWEST)
+    parts = note_summits(logits, size, spare)
+    if k <= parts:
+        bound = value_of(find_threshold(spare, spare, parts, k, near, near, found, WEIGHED=False))
+        if temperature != 1.0:
+            bound = lowest_as_great(bound, top, temperature)
+    whole = size // 16 * 16
+    count = keep(logits, logits, values, ids, whole, value_of(key_of(bound) - 1), 0, 0, PADDING=NEVER)
+    for i in range(whole, size):
+        if logits[i] >= bound:
+            values[count] = logits[i]
+            ids[count] = i32(i)
+            count += 1
+    scale(values, count, top, temperature, values)
+    if count <= k:
+        return count
+    least = find_threshold(values, values, count, k, near, near, found, WEIGHED=False)
+    return keep(values, values, values, ids, count, value_of(least), k - found[1], 1, PADDING=NEVER)
+
+
+@kernel
+def weigh(values: Pointer[f32], count: i64, top: f32) -> i64:
+    """values = e^(values - top), the probabilities up to a factor; their sum in units."""
+    total = i64x16(0)
+    for i in range(0, count, 16):
+        weight = exp(load(values + i, f32x16) - top)
+        store(values + i, weight)
+        total = total + units(weight)
+    store(values + (count + 15) // 16 * 16, f32x16(0.0))
+    return reduce_add(total)
+
+
+@kernel
+def share(total: i64, fraction: f64) -> i64:
+    """The fewest units that are at least a fraction of a total; at least 1, at most all."""
+    return min(max(i64(ceil(f64(total) * fraction)), 1), total)
+
+
+@kernel
+def distances(weights: Pointer[f32], count: i64, total: i64, out: Pointer[f32]) -> None:
+    """out = -|surprisal - entropy|: the nearer to the entropy, the greater."""
+    shift = log(f32(f64(total) * 2.0**-UNIT_BITS))
+    terms = i64x16(0)
+    for i in range(0, count, 16):
+        weight = load(weights + i, f32x16)
+        surprisal = shift - log(weight)
+        product = select(weight > 0.0, f64x16(weight) * f64x16(surprisal), 0.0)
+        terms = terms + (bitcast(product + SURPRISAL_ROUNDING, i64x16) - SURPRISAL_ROUNDING_BITS)
+        store(out + i, surprisal)
+    entropy = f32(f64(reduce_add(terms)) * 2.0 ** (UNIT_BITS - SURPRISAL_BITS) / f64(total))
+    for i in range(0, count, 16):
+        store(out + i, 0.0 - absolute(load(out + i, f32x16) - entropy))
+    store(out + (count + 15) // 16 * 16, f32x16(NEVER))
+
+
+@kernel
+def portion(total: i64, number: i64) -> i64:
+    """total * number / 2^53 rounded down, of a total below 2^63 and a number below 2^53, through words of 32 bits."""
+    t0, t1 = u64(total) & HALF_WORD, u64(total) >> 32
+    n0, n1 = u64(number) & HALF_WORD, u64(number) >> 32
+    low = t0 * n0
+    middle = t0 * n1 + t1 * n0
+    carry = (low >> 32) + (middle & HALF_WORD)
+    upper = t1 * n1 + (middle >> 32) + (carry >> 32)
+    lower = (carry << 32) | (low & HALF_WORD)
+    return i64((upper << 11) | (lower >> 53))
+
+
+@kernel
+def place_of(weights: Pointer[f32], count: i64, target: i64) -> i64:
+    """The first place at which the running sum of weights [count], in units, exceeds a target below their sum."""
+    start = i64(0)
+    before = i64(0)
+    while start + BLOCK < count:
+        part = before + total_of(weights + start, BLOCK)
+        if part > target:
+            break
+        before = part
+        start += BLOCK
+    while start + 16 < count:
+        part = before + total_of(weights + start, 16)
+        if part > target:
+            break
+        before = part
+        start += 16
+    while start + 1 < count:
+        before += unit(weights[start])
+        if before > target:
+            break
+        start += 1
+    return start
+
+
+@kernel
+def draw(
+    logits: Pointer[f32], size: i64, temperature: f64, top_k: i64, top_p: f64, min_p: f64, typical_p: f64, number: i64,
+    values: Pointer[f32], near: Pointer[f32], near_weights: Pointer[f32], spare: Pointer[f32], ids: Pointer[i32],
+    found: Pointer[i64],
+) -> i64:  # fmt: skip
+    """The token that a random number of 53 bits draws from logits [size] under a temperature and four filters, or NONE.
+
+    top_k = 0, top_p = 1, min_p = 0 and typical_p = 1 filter nothing. The rest is scratch memory (see `Sampler`).
+    """
+    best = greatest(logits, size)
+    if best == NONE:
+        return NONE
+    top = logits[best]
+    count = size
+    numbered = i64(0)
+    if 0 < top_k < size:
+        count = keep_top_k(logits, size, top_k, top, temperature, values, ids, spare, near, found)
+        numbered = i64(1)
+    else:
+        scale(logits, size, top, temperature, values)
+    if temperature != 1.0:
+        top = f32(0.0)
+    total = weigh(values, count, top)
+    if top_p < 1.0:
+        goal = share(total, top_p)
+        least = value_of(find_threshold(values, values, count, goal, near, near_weights, found, WEIGHED=True))
+        each = unit(least)
+        count = keep(
+            values, values, values, ids, count, least, (goal - found[1] + each - 1) // each, numbered, PADDING=0.0
+        )
+        numbered = i64(1)
+        total = total_of(values, count)
+    if min_p > 0.0:
+        least = f32(min_p)
+        if f64(least) >= min_p:
+            least = value_of(key_of(least) - 1)
+        count = keep(values, values, values, ids, count, least, 0, numbered, PADDING=0.0)
+        numbered = i64(1)
+        total = total_of(values, count)
+    if typical_p < 1.0:
+        distances(values, count, total, spare)
+        goal = share(total, typical_p)
+        key = find_threshold(spare, values, count, goal, near, near_weights, found, WEIGHED=True)
+        count = keep(spare, values, values, ids, count, value_of(key - 1), 0, numbered, PADDING=0.0)
+        numbered = i64(1)
+        total = total_of(values, count)
+    place = place_of(values, count, portion(total, number))
+    return i64(ids[place]) if numbered != 0 else place
+
+
+@kernel
+def leading(
+    logits: Pointer[f32], size: i64, k: i64, values: Pointer[f32], near: Pointer[f32], spare: Pointer[f32],
+    ids: Pointer[i32], found: Pointer[i64],
+) -> i64:  # fmt: skip
+    """Write the ids of the k greatest logits [size], equal ones by id, in ascending order; how many there are."""
+    return keep_top_k(logits, size, k, 0.0, 1.0, values, ids, spare, near, found)

@@ -1,0 +1,177 @@
+"""The greatest of many numbers without sorting them: a threshold, found by bisection on the bits of floats.
+
+Read as integers with a sign and a magnitude, the bits of floats are in the order of the floats. So 32 halvings find
+the exact float at which a count, or a sum of weights, reaches its goal; once few numbers are left between the bounds,
+they are moved together and the rest is not read again.
+
+Weights are at most 1 and are counted in whole multiples of 2^-42. Sums of integers do not depend on their order: any
+vector width, and a list in which the zeros were dropped, gives the same.
+
+Arrays end in at least 16 numbers that are never chosen: minus infinity among values, 0 among weights.
+"""
+
+from glassformer.simd import (
+    Pointer,
+    bitcast,
+    count_trailing_zeros,
+    f32,
+    f32x16,
+    f64,
+    f64x16,
+    i32,
+    i64,
+    i64x16,
+    kernel,
+    load,
+    mask_bits,
+    popcount,
+    reduce_add,
+    select,
+    store,
+    u16,
+)  # fmt: skip
+
+UNIT_BITS = 42  # up to 2^21 weights of at most 1 add up within 63 bits
+ROUNDING = 1.5 * 2.0 ** (52 - UNIT_BITS)  # adding it to a weight in f64 rounds it to whole units, in the low bits
+ROUNDING_BITS = 0x4098000000000000
+LOWEST = -3.4028234663852886e38  # the least finite f32; minus infinity is never chosen
+INFINITY_KEY = 0x7F800000
+FEW = 256
+
+
+@kernel
+def key_of(x: f32) -> i64:
+    """An integer in the order of floats, 0 for both zeros."""
+    bits = i64(bitcast(x, i32))
+    return bits if bits >= 0 else -(bits & 0x7FFFFFFF)
+
+
+@kernel
+def value_of(key: i64) -> f32:
+    """The float of an integer."""
+    return bitcast(i32(key), f32) if key >= 0 else -bitcast(i32(-key), f32)
+
+
+@kernel
+def units(weights: f32x16) -> i64x16:
+    """Weights from 0 to 1 in whole units, to the nearest, ties to even."""
+    return bitcast(f64x16(weights) + ROUNDING, i64x16) - ROUNDING_BITS
+
+
+@kernel
+def unit(weight: f32) -> i64:
+    """One weight in whole units."""
+    return bitcast(f64(weight) + ROUNDING, i64) - ROUNDING_BITS
+
+
+@kernel
+def total_of(weights: Pointer[f32], count: i64) -> i64:
+    """Sum of weights in units."""
+    total = i64x16(0)
+    for i in range(0, count, 16):
+        total = total + units(load(weights + i, f32x16))
+    return reduce_add(total)
+
+
+@kernel
+def gather_near(
+    values: Pointer[f32], weights: Pointer[f32], count: i64, low: f32, high: f32, near: Pointer[f32],
+    near_weights: Pointer[f32], *, WEIGHED: bool,
+) -> i64:  # fmt: skip
+    """Copy the values in [low, high) and their weights, in order; how many. Source and goal may be the same."""
+    taken = i64(0)
+    for i in range(0, count, 16):
+        v = load(values + i, f32x16)
+        bits = mask_bits((v >= low) & (v < high))
+        while bits != 0:
+            place = i + i64(count_trailing_zeros(bits))
+            bits = bits & (bits - 1)
+            near[taken] = values[place]
+            if WEIGHED:
+                near_weights[taken] = weights[place]
+            taken += 1
+    store(near + taken, f32x16(-float("inf")))
+    if WEIGHED:
+        store(near_weights + taken, f32x16(0.0))
+    return taken
+
+
+@kernel
+def measure(
+    values: Pointer[f32], weights: Pointer[f32], count: i64, least: f32, found: Pointer[i64], *, WEIGHED: bool
+) -> i64:
+    """Weight in units (WEIGHED), or number, of values >= least; found[0] is their number."""
+    number = i64(0)
+    total = i64x16(0)
+    for i in range(0, count, 16):
+        chosen = load(values + i, f32x16) >= least
+        number += i64(popcount(mask_bits(chosen)))
+        if WEIGHED:
+            total = total + units(select(chosen, load(weights + i, f32x16), 0.0))
+    found[0] = number
+    return reduce_add(total) if WEIGHED else number
+
+
+@kernel
+def find_threshold(
+    values: Pointer[f32], weights: Pointer[f32], size: i64, goal: i64, near: Pointer[f32], near_weights: Pointer[f32],
+    found: Pointer[i64], *, WEIGHED: bool,
+) -> i64:  # fmt: skip
+    """Key of the greatest float t at which the values >= t weigh, or number, at least `goal`.
+
+    If all together do not reach it: the key of the least finite float. found[1] is the weight, or number, of the
+    values above t. `near` and `near_weights` are scratch memory of as many numbers.
+    """
+    low, high = key_of(LOWEST), i64(INFINITY_KEY)
+    v, w, left = values, weights, size
+    base = i64(0)  # of the values that are no longer looked at, all of them above
+    above = i64(0)
+    from_low, from_high = size, i64(0)  # how many of those looked at are >= low, >= high
+    while high - low > 1:
+        middle = low + ((high - low) >> 1)
+        reached = base + measure(v, w, left, value_of(middle), found, WEIGHED=WEIGHED)
+        if reached >= goal:
+            low = middle
+            from_low = found[0]
+        else:
+            high = middle
+            above = reached
+            from_high = found[0]
+        if left > FEW and (from_low - from_high) * 4 <= left:
+            left = gather_near(v, w, left, value_of(low), value_of(high), near, near_weights, WEIGHED=WEIGHED)
+            v, w = near, near_weights
+            base = above
+            from_low, from_high = left, i64(0)
+    found[1] = above
+    return low
+
+
+@kernel
+def keep(
+    values: Pointer[f32], source: Pointer[f32], kept: Pointer[f32], ids: Pointer[i32], count: i64, least: f32,
+    spare: i64, numbered: i64, *, PADDING: float,
+) -> i64:  # fmt: skip
+    """Move what is chosen of `source` and `ids` to the front of `kept` and `ids`, in order; how many.
+
+    Chosen is where values > least, and the first `spare` places where values = least. `source` may be `kept`. If
+    `numbered` is 0, `ids` is empty so far, and the place is the id.
+    """
+    taken = i64(0)
+    for i in range(0, count, 16):
+        v = load(values + i, f32x16)
+        greater = mask_bits(v > least)
+        equal = u16(0) if spare == 0 else mask_bits(v == least)
+        bits = greater | equal
+        while bits != 0:
+            lane = count_trailing_zeros(bits)
+            place = i + i64(lane)
+            bits = bits & (bits - 1)
+            if ((greater >> lane) & 1) == 0:
+                if spare == 0:
+                    continue
+                spare -= 1
+            kept[taken] = source[place]
+            ids[taken] = ids[place] if numbered != 0 else i32(place)
+            taken += 1
+    store(kept + taken, f32x16(PADDING))
+    return taken

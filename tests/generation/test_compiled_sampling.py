@@ -1,0 +1,125 @@
+"""Compiled sampling against its definition: the same token, for whatever logits and filters."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from glassformer.generation import filters
+from glassformer.runtime import ops
+from glassformer.runtime.sampling import Cut, Sampler
+from glassformer.simd.target import runnable_targets
+
+Float32 = npt.NDArray[np.float32]
+SIZES = (1, 2, 15, 16, 17, 64, 511, 512, 513, 3001)
+NUMBERS = (0.0, 0.1234, 0.5, 0.987, 1 - 2**-53)
+LARGEST = float(np.finfo(np.float32).max)
+
+
+def shapes(size: int) -> Iterator[Float32]:
+    """Logits that are ordinary, tied, signed zeros, forbidden, huge, tiny, and of one token that has it all."""
+    rng = np.random.default_rng(size)
+    normal = rng.standard_normal(size).astype(np.float32)
+    yield normal * np.float32(3)
+    yield np.round(normal)
+    yield np.where(normal > 0, np.float32(0.0), np.float32(-0.0))
+    forbidden = np.where(rng.random(size) < 0.7, np.float32(-np.inf), normal)
+    forbidden[size // 2] = 0.5
+    yield forbidden
+    yield np.clip(normal.astype(np.float64) * 1e38, -LARGEST, LARGEST).astype(np.float32)
+    yield (normal.astype(np.float64) * 1e-40).astype(np.float32)
+    yield np.where(np.arange(size) == size - 1, np.float32(200), np.float32(0))
+    yield np.full(size, -LARGEST, np.float32)
+
+
+def cuts(rng: np.random.Generator, count: int) -> Iterator[Cut]:
+    """Filters at random, each of them off in half of the cases."""
+    for _ in range(count):
+        yield Cut(
+            temperature=float(rng.choice([1.0, 1.0, 0.7, 1.9, 1e-3, 5e-324, 1e300])),
+            top_k=int(rng.choice([0, 0, 1, 2, 40, 700, 2999, 10**9])),
+            top_p=float(rng.choice([1.0, 1.0, 0.0, 0.1, 0.5, 0.95, 0.99999, 1 - 2**-53])),
+            min_p=float(rng.choice([0.0, 0.0, 1e-300, 0.02, 0.5, 1.0])),
+            typical_p=float(rng.choice([1.0, 1.0, 0.0, 0.2, 0.9, 1 - 2**-53])),
+        )
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_draw_is_that_of_the_definition(size: int) -> None:
+    sampler, rng = Sampler(size), np.random.default_rng(size)
+    for logits in shapes(size):
+        before = logits.copy()
+        for cut in cuts(rng, 12):
+            weights = filters.distribution(logits, cut)
+            for number in NUMBERS:
+                assert sampler.draw(logits, cut, number) == filters.draw(weights, number), (cut, number)
+        assert np.array_equal(logits, before)
+
+
+@pytest.mark.parametrize("scale", [0.02, 1.0, 5.0])
+def test_a_vocabulary_of_real_size(scale: float) -> None:
+    size = 50257
+    sampler, rng = Sampler(size), np.random.default_rng(1)
+    logits = (rng.standard_normal(size) * scale).astype(np.float32)
+    every = [Cut(), Cut(0.8), Cut(top_k=50), Cut(top_k=20_000), Cut(top_p=0.9), Cut(1.3, 60, 0.9), Cut(typical_p=0.8)]
+    for cut in every:
+        weights = filters.distribution(logits, cut)
+        for number in NUMBERS:
+            assert sampler.draw(logits, cut, number) == filters.draw(weights, number), (cut, number)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_greatest_and_the_leading(size: int) -> None:
+    sampler = Sampler(size)
+    for logits in shapes(size):
+        assert sampler.greatest(logits) == int(np.argmax(logits))
+        ranked = [int(i) for i in np.argsort(-logits, kind="stable") if logits[i] > -np.inf]
+        for count in (0, 1, 5, 40, 2000, size + 9):
+            assert sampler.leading(logits, count) == ranked[:count], count
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_log_probabilities_are_those_of_the_softmax_over_all(size: int) -> None:
+    sampler, ids = Sampler(size), [0, size // 3, size - 1]
+    for logits in shapes(size):
+        found = np.array(sampler.log_probabilities(logits, ids), np.float32)
+        assert found.tobytes() == ops.log_softmax(logits)[ids].tobytes()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("size", SIZES)
+def test_what_is_no_number_is_noticed_at_any_place(size: int, bad: float) -> None:
+    sampler = Sampler(size)
+    for place in {0, size // 2, size - 1}:
+        logits = np.zeros(size, np.float32)
+        logits[place] = bad
+        assert sampler.greatest(logits) is None
+        assert sampler.draw(logits, Cut(), 0.5) is None
+    assert sampler.greatest(np.full(size, -np.inf, np.float32)) is None
+
+
+@pytest.mark.parametrize("target", runnable_targets())
+def test_every_processor_level_draws_the_same(target: str) -> None:
+    size = 2003
+    sampler, rng = Sampler(size, target), np.random.default_rng(7)
+    for logits in shapes(size):
+        for cut in cuts(rng, 6):
+            weights = filters.distribution(logits, cut)
+            assert sampler.draw(logits, cut, 0.6) == filters.draw(weights, 0.6), cut
+        wanted = ops.log_softmax(logits)[[3, 5]].tolist()
+        assert sampler.log_probabilities(logits, [3, 5]) == wanted
+
+
+def test_as_python_the_kernels_draw_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng, size = np.random.default_rng(3), 37
+    logits = rng.standard_normal(size).astype(np.float32)
+    every = [Cut(), Cut(0.5, 9, 0.8, 0.05, 0.9), Cut(2.0, 0, 0.5)]
+    wanted = [filters.draw(filters.distribution(logits, cut), 0.4) for cut in every]
+    scored = ops.log_softmax(logits)[[1, 36]].tolist()
+    monkeypatch.setenv("GLASSFORMER_KERNELS", "reference")
+    sampler = Sampler(size)
+    assert [sampler.draw(logits, cut, 0.4) for cut in every] == wanted
+    assert sampler.greatest(logits) == int(logits.argmax())
+    assert sampler.leading(logits, 3) == np.argsort(-logits)[:3].tolist()
+    assert sampler.log_probabilities(logits, [1, 36]) == scored
