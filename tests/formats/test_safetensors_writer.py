@@ -1,13 +1,18 @@
 """Writing safetensors: byte for byte as the reference, whole or not at all."""
 
 import os
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from glassformer.formats import safetensors_writer
+from glassformer.formats.dtypes import DTYPES
 from glassformer.formats.safetensors import SafetensorsError, open_safetensors, save_safetensors
+from glassformer.formats.safetensors_writer import Declared, stream_safetensors
 
 CODES = ("?", "u1", "i1", "u2", "i2", "f2", "u4", "i4", "f4", "c8", "u8", "i8", "f8")
 SHAPES = ((), (0,), (3, 5), (2, 0, 3), (7,))
@@ -112,3 +117,65 @@ def test_saving_over_the_file_that_is_open(tmp_path: Path) -> None:
         assert file["x"].tolist() == [0, 1, 2, 3]
     with open_safetensors(place) as file:
         assert file["x"].tolist() == [1, 2, 3, 4]
+
+
+# ------------------------------------------------------------ tensors that are made one at a time
+
+
+DECLARED = [
+    Declared("b", "F16", (2, 32)),
+    Declared("a", "BF16", (3,)),
+    Declared("c", "U8", ()),
+    Declared("d", "F32", (0, 4)),
+]
+
+
+def made() -> list[Any]:
+    return [np.ones((2, 32), np.float16), np.arange(3).astype("<u2"), np.full((), 7, "u1"), np.empty((0, 4), "<f4")]
+
+
+@pytest.mark.parametrize("alignment", [8, 64, 4096])
+def test_a_stream_keeps_its_order_and_aligns_the_first(alignment: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    stream_safetensors(path, DECLARED, iter(made()), {"k": "v"}, alignment=alignment)
+    header = 8 + int.from_bytes(path.read_bytes()[:8], "little")
+    assert header % alignment == 0
+    with open_safetensors(path) as file:
+        assert list(file) == ["b", "a", "c", "d"]
+        assert file.metadata == {"k": "v"}
+        assert all(np.array_equal(file.raw(each.name), x) for each, x in zip(DECLARED, made(), strict=True))
+
+
+def test_only_one_array_of_a_stream_is_asked_for_at_a_time(tmp_path: Path) -> None:
+    alive: list[Any] = []
+
+    def arrays() -> Iterator[Any]:
+        for each in DECLARED:
+            assert not any(earlier() is not None for earlier in alive)
+            array = np.ones(each.shape, DTYPES[each.dtype].storage)
+            alive.append(weakref.ref(array))
+            yield array
+            del array
+
+    stream_safetensors(tmp_path / "a.safetensors", DECLARED, arrays())
+    assert len(alive) == len(DECLARED)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "named"),
+    [
+        (made()[:-1], "'d' is declared F32"),
+        ([np.ones((2, 31), np.float16), *made()[1:]], "'b' is declared F16"),
+        ([np.ones((2, 32), np.float32), *made()[1:]], "'b' is declared F16"),
+    ],
+    ids=["too few", "shape", "type"],
+)
+def test_a_stream_that_is_not_as_declared_leaves_nothing(arrays: list[Any], named: str, tmp_path: Path) -> None:
+    with pytest.raises(SafetensorsError, match=named):
+        stream_safetensors(tmp_path / "a.safetensors", DECLARED, arrays)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_declared_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SafetensorsError, match="'b' is declared twice"):
+        stream_safetensors(tmp_path / "a.safetensors", [DECLARED[0]] * 2, [])

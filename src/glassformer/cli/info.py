@@ -24,7 +24,7 @@ def command(name: str | None, model: str | None, no_tensors: bool, as_json: bool
     glassformer info
     glassformer info --json ./gpt2
 
-    The object of --json has model, weights, architecture, parameters, bytes, dtypes, config and tensors.
+    The object of --json has model, weights, architecture, packed, parameters, bytes, dtypes, config and tensors.
     """
     if name is not None and model is not None:
         raise click.UsageError("the model is there twice, as an argument and as --model; give one of them")
@@ -41,6 +41,7 @@ def _lines(model: Description, with_tensors: bool) -> Iterator[str]:
         "model": model.name,
         "weights": model.weights,
         "architecture": model.architecture or "unknown (no config.json beside the weights)",
+        **({"packed": model.packed} if model.packed else {}),
         "parameters": f"{model.parameters:,}",
         "bytes": f"{model.bytes:,} ({', '.join(f'{count} {dtype}' for dtype, count in model.dtypes.items())})",
         **{key: str(value) for key, value in model.config.items()},

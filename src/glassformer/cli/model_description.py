@@ -8,6 +8,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from glassformer.formats.sharded import Weights
+    from glassformer.models.config import GPT2Config
 
 # Buffers that some checkpoints carry along; the architecture computes them, so they are no parameters.
 _BUFFERS = (".attn.bias", ".attn.masked_bias")
@@ -33,6 +38,8 @@ class Description:
         architecture: `model_type` of config.json; None without one.
         config: the fields of config.json that the architecture reads, defaults included.
         tensors: in the order of the files.
+        packed: how `glassformer quantize` packed the weights; None for weights in Hugging Face form.
+        packed_parameters: number of weights that packed tensors stand for.
     """
 
     name: str
@@ -40,10 +47,14 @@ class Description:
     architecture: str | None
     config: Mapping[str, object]
     tensors: tuple[Tensor, ...]
+    packed: str | None = None
+    packed_parameters: int | None = None
 
     @cached_property
     def parameters(self) -> int:
         """Number of weights, those of a tied head counted once."""
+        if self.packed_parameters is not None:
+            return self.packed_parameters
         unused = (*_BUFFERS, "lm_head.weight") if self.config.get("tie_word_embeddings") else _BUFFERS
         return sum(math.prod(tensor.shape) for tensor in self.tensors if not tensor.name.endswith(unused))
 
@@ -63,6 +74,7 @@ class Description:
             "model": self.name,
             "weights": self.weights,
             "architecture": self.architecture,
+            "packed": self.packed,
             "parameters": self.parameters,
             "bytes": self.bytes,
             "dtypes": self.dtypes,
@@ -82,15 +94,25 @@ def describe_model(name: str | None) -> Description:
         tensors = tuple(
             Tensor(each, weights.dtype(each), weights.shape(each), weights.nbytes(each)) for each in weights
         )
-        architecture, config = _config(place if place.is_dir() else place.parent, required=place.is_dir())
-        return Description(name or "story", str(weights.path), architecture, config, tensors)
+        config = _config(place if place.is_dir() else place.parent, required=place.is_dir())
+        packed, parameters = _packed(weights, config)
+        architecture, fields = (None, {}) if config is None else (config.model_type, asdict(config))
+        return Description(name or "story", str(weights.path), architecture, fields, tensors, packed, parameters)
 
 
-def _config(folder: Path, *, required: bool) -> tuple[str | None, dict[str, object]]:
-    """Architecture and fields of config.json; a weights file alone may do without."""
+def _config(folder: Path, *, required: bool) -> GPT2Config | None:
+    """What config.json says; a weights file alone may do without."""
     from glassformer.models.config import read_config
 
-    if not required and not (folder / "config.json").exists():
-        return None, {}
-    config = read_config(folder)
-    return config.model_type, asdict(config)
+    return read_config(folder) if required or (folder / "config.json").exists() else None
+
+
+def _packed(weights: Weights, config: GPT2Config | None) -> tuple[str | None, int | None]:
+    """How weights are packed, and for how many parameters they stand, where that is known."""
+    if not weights.is_packed:
+        return None, None
+    from glassformer.models.config import expected_tensors
+    from glassformer.models.packed_weights import tied_as_packed
+
+    shapes = {} if config is None else expected_tensors(tied_as_packed(weights, config))
+    return weights.metadata.get("dtype", "unknown"), sum(map(math.prod, shapes.values())) or None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from glassformer.cli.progress import shown_progress
 from glassformer.errors import GlassformerError
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ def load_model(model: str | None, dtype: str, threads: int | None) -> Model:
     """The model with its tokenizer, ready to compute."""
     from glassformer.generation.model import load
 
-    return load(model, dtype=dtype, threads=threads)
+    with shown_progress("loading", "bytes") as progress:
+        return load(model, dtype=dtype, threads=threads, progress=progress)
 
 
 def load_model_files(files: FileFlags, eos_token_id: int | None, dtype: str, threads: int | None) -> Model:
@@ -38,7 +40,8 @@ def load_model_files(files: FileFlags, eos_token_id: int | None, dtype: str, thr
 
     tokenizer = Tokenizer.from_files(vocabulary, merges)
     try:
-        network = read_network(weights, config, dtype=dtype, threads=threads)
+        with shown_progress("loading", "bytes") as progress:
+            network = read_network(weights, config, dtype=dtype, threads=threads, progress=progress)
     except ConfigError as error:
         raise FilesError(f"{error}; give the sizes of these weights with --config-n-layer and its kin") from error
     return Model(network, tokenizer, GenerationConfig())

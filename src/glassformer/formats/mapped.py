@@ -2,9 +2,13 @@
 
 import mmap
 import stat
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 MapOrBytes = mmap.mmap | bytes
+
+_POPULATE_READ = 22 if sys.platform == "linux" else None  # MADV_POPULATE_READ of Linux 5.14, which Python does not name
 
 
 def map_file(path: Path) -> MapOrBytes:
@@ -34,6 +38,20 @@ def drop_pages(buffer: MapOrBytes, begin: int, end: int) -> None:
         return
     start = begin - begin % mmap.PAGESIZE
     buffer.madvise(advice, start, min(end, len(buffer)) - start)
+
+
+def fetch_pages(buffer: MapOrBytes) -> None:
+    """Have the system bring a mapped file into memory and map its pages now, not one by one as they are first read.
+
+    Huge pages are asked for, which some file systems give. Does nothing where the system cannot do that.
+    """
+    if not isinstance(buffer, mmap.mmap) or not hasattr(buffer, "madvise"):
+        return
+    huge, soon = (getattr(mmap, name, None) for name in ("MADV_HUGEPAGE", "MADV_WILLNEED"))
+    for advice in (huge, soon, _POPULATE_READ):
+        if advice is not None:
+            with suppress(OSError):  # an older kernel
+                buffer.madvise(advice)
 
 
 def close_map(buffer: MapOrBytes) -> None:

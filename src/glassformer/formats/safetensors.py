@@ -18,7 +18,7 @@ from typing import Self
 import numpy as np
 
 from glassformer.formats.dtypes import DTYPES, Array, decode
-from glassformer.formats.mapped import MapOrBytes, close_map, drop_pages, map_file
+from glassformer.formats.mapped import MapOrBytes, close_map, drop_pages, fetch_pages, map_file
 from glassformer.formats.safetensors_header import Header, SafetensorsError, TensorInfo, parse_header
 from glassformer.formats.safetensors_writer import save_safetensors
 from glassformer.formats.strict_json import brief
@@ -126,6 +126,11 @@ class SafetensorsFile(Mapping[str, Array]):
         infos = self._header.tensors.values() if name is None else [self._info(name)]
         for info in infos:
             self._drop(info.begin, info.end)
+
+    def fetch(self) -> None:
+        """Have the system read the whole file and map it at once, where it is about to be used in place."""
+        if self._data is not None:
+            fetch_pages(self._data)
 
     def close(self) -> None:
         """Close the file. Arrays taken from it stay valid; the map goes with the last of them."""

@@ -1,9 +1,10 @@
 """Write safetensors files: whole or not at all, laid out as the reference writer does."""
 
 import json
+import math
 import os
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -19,11 +20,22 @@ _ALIGNMENT = 8
 
 
 @dataclass(frozen=True)
-class _Entry:
+class Declared:
+    """A tensor before its numbers are there: name, the format's type, shape in elements."""
+
     name: str
-    array: Array
     dtype: str
     shape: tuple[int, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes in the file."""
+        return math.prod(self.shape) * DTYPES[self.dtype].bits // 8
+
+
+@dataclass(frozen=True)
+class _Entry(Declared):
+    array: Array
 
 
 def save_safetensors(
@@ -54,22 +66,75 @@ def save_safetensors(
         raise SafetensorsError(f"{place}: dtypes names {brief(unknown[0])}, which is not among the tensors")
     entries = [_entry(name, array, overrides.get(name), place) for name, array in tensors.items()]
     entries.sort(key=lambda entry: (-_ORDER[entry.dtype], entry.name))
-    header = _header(entries, _checked_metadata(metadata, place), place)
-    _write_aside(place, header, entries)
+    header = _header(entries, _checked_metadata(metadata, place), place, _ALIGNMENT)
+    _write_aside(place, header, (entry.array for entry in entries))
+
+
+def stream_safetensors(
+    path: str | os.PathLike[str],
+    declared: Sequence[Declared],
+    arrays: Iterable[Array],
+    metadata: Mapping[str, str] | None = None,
+    *,
+    alignment: int = 64,
+) -> None:
+    """Write tensors that are made one at a time, whole or not at all, in the order in which they are declared.
+
+    The first tensor begins at a multiple of `alignment` bytes in the file, and so does each whose predecessors all take
+    multiples of it: declare those first. Only one array need be in memory.
+
+    Args:
+        path: the file to write or replace.
+        declared: what the file will hold.
+        arrays: as many arrays, each as its declaration says.
+        metadata: free strings by key.
+        alignment: a power of two, at least 8.
+
+    Raises:
+        SafetensorsError: a name or metadata value that the format cannot hold, an array that is not as declared, or the
+            disk refuses.
+    """
+    place = Path(path)
+    seen: set[str] = set()
+    for each in declared:
+        _check_name(each.name, f"{place}: tensor {brief(each.name)}")
+        if each.name in seen:
+            raise SafetensorsError(f"{place}: tensor {brief(each.name)} is declared twice")
+        seen.add(each.name)
+    header = _header(declared, _checked_metadata(metadata, place), place, alignment)
+    _write_aside(place, header, _as_declared(declared, arrays, place))
+
+
+def _as_declared(declared: Sequence[Declared], arrays: Iterable[Array], place: Path) -> Iterator[Array]:
+    """The arrays, each held to its declaration."""
+    waiting = iter(arrays)
+    for each in declared:
+        array = next(waiting, None)
+        found = None if array is None else (array.dtype.newbyteorder("="), array.shape)
+        if array is None or found != (DTYPES[each.dtype].storage.newbyteorder("="), each.shape):
+            raise SafetensorsError(
+                f"{place}: tensor {brief(each.name)} is declared {each.dtype} {list(each.shape)}, found {found}"
+            )
+        yield array
+        del array  # before the next is made
 
 
 def _entry(name: str, array: Array, override: str | None, place: Path) -> _Entry:
     where = f"{place}: tensor {brief(name)}"
-    if not isinstance(name, str) or name == METADATA_KEY or not _encodable(name):
-        raise SafetensorsError(f"{where}: a name must be a string of valid Unicode other than {METADATA_KEY}")
+    _check_name(name, where)
     if not isinstance(array, np.ndarray):
         raise SafetensorsError(f"{where}: found {type(array).__name__}, expected a NumPy array")
     if override is None:
         dtype = name_of(array.dtype)
         if dtype is None:
             raise SafetensorsError(f"{where}: the format has no type for NumPy's {array.dtype}; convert the array")
-        return _Entry(name, array, dtype, array.shape)
-    return _Entry(name, array, override, _logical_shape(array, override, where))
+        return _Entry(name, dtype, array.shape, array)
+    return _Entry(name, override, _logical_shape(array, override, where), array)
+
+
+def _check_name(name: str, where: str) -> None:
+    if not isinstance(name, str) or name == METADATA_KEY or not _encodable(name):
+        raise SafetensorsError(f"{where}: a name must be a string of valid Unicode other than {METADATA_KEY}")
 
 
 def _logical_shape(array: Array, dtype: str, where: str) -> tuple[int, ...]:
@@ -101,27 +166,27 @@ def _encodable(text: str) -> bool:
     return True
 
 
-def _header(entries: Iterable[_Entry], metadata: dict[str, str], place: Path) -> bytes:
-    """Length and JSON, padded with spaces so that the tensors begin at a multiple of 8."""
+def _header(entries: Iterable[Declared], metadata: dict[str, str], place: Path, alignment: int) -> bytes:
+    """Length and JSON, padded with spaces so that the tensors begin at a multiple of the alignment."""
     fields: dict[str, object] = {METADATA_KEY: metadata} if metadata else {}
     offset = 0
     for entry in entries:
-        end = offset + entry.array.nbytes
+        end = offset + entry.nbytes
         fields[entry.name] = {"dtype": entry.dtype, "shape": list(entry.shape), "data_offsets": [offset, end]}
         offset = end
     text = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
-    text += b" " * (-len(text) % _ALIGNMENT)
+    text += b" " * (-(8 + len(text)) % alignment)
     if len(text) > MAX_HEADER_BYTES:
         raise SafetensorsError(f"{place}: the header takes {len(text):,} bytes, expected at most {MAX_HEADER_BYTES:,}")
     return len(text).to_bytes(8, "little") + text
 
 
-def _write_aside(place: Path, header: bytes, entries: Iterable[_Entry]) -> None:
+def _write_aside(place: Path, header: bytes, arrays: Iterable[Array]) -> None:
     aside = place.with_name(f".{place.name}.{secrets.token_hex(4)}.part")
     try:
         try:
             with aside.open("xb") as file:
-                _write(file, header, entries)
+                _write(file, header, arrays)
             aside.replace(place)
         finally:
             aside.unlink(missing_ok=True)
@@ -130,11 +195,12 @@ def _write_aside(place: Path, header: bytes, entries: Iterable[_Entry]) -> None:
         raise SafetensorsError(f"{place}: cannot write it: {error.strerror or error}") from None
 
 
-def _write(file: BinaryIO, header: bytes, entries: Iterable[_Entry]) -> None:
+def _write(file: BinaryIO, header: bytes, arrays: Iterable[Array]) -> None:
     file.write(header)
-    for entry in entries:
-        little = np.ascontiguousarray(entry.array, entry.array.dtype.newbyteorder("<"))
+    for array in arrays:
+        little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
         file.write(little.reshape(-1).view(np.uint8).data)
+        del array, little  # before the next is made
     file.flush()
     os.fsync(file.fileno())
 

@@ -17,6 +17,9 @@ from glassformer.formats.strict_json import JsonError, brief, read_object
 
 SINGLE_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
+PACKED_FORMAT = "glassformer-packed"
+"""The metadata's `format` of files whose tensors lie as our kernels read them; see docs/quantized-format.md."""
+
 MAX_INDEX_BYTES = 100_000_000
 _OTHER_WEIGHTS = (".bin", ".pt", ".pth", ".ckpt", ".gguf", ".msgpack", ".h5", ".onnx")
 
@@ -51,6 +54,11 @@ class Weights(Mapping[str, Array]):
         for file in reversed(self.files):
             merged |= file.metadata
         return merged
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether the tensors are packed for our kernels, in whatever layout."""
+        return self.metadata.get("format") == PACKED_FORMAT
 
     def __getitem__(self, name: str) -> Array:
         return self._file(name)[name]
@@ -91,6 +99,11 @@ class Weights(Mapping[str, Array]):
             return
         for file in self.files:
             file.release()
+
+    def fetch(self) -> None:
+        """Have the system read all files and map them at once, where they are about to be used in place."""
+        for file in self.files:
+            file.fetch()
 
     def close(self) -> None:
         """Close all files. Arrays taken from them stay valid."""

@@ -1,7 +1,7 @@
 """A model as users meet it: text in, text out, with the numbers between at hand."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,13 +22,20 @@ from glassformer.tokenizer.tokenizer import Tokenizer
 VOCABULARY_FILES = ("vocab.json", "merges.txt", "tokenizer.json")
 
 
-def load(path: str | os.PathLike[str] | None = None, *, dtype: str = "auto", threads: int | None = None) -> "Model":
+def load(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    dtype: str = "auto",
+    threads: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> "Model":
     """Load a model.
 
     Args:
         path: a folder in Hugging Face form, the name of a model on the hub, or None for the story model of the package.
         dtype: how weights are held: "auto" as they are stored, else "f32", "f16", "bf16", "q8", "q4" (in 8 or 4 bits).
         threads: worker threads; None: as many as the process may use.
+        progress: told the bytes of weights read so far, and in all.
 
     Raises:
         GlassformerError: naming what is missing, malformed or unsupported.
@@ -41,7 +48,8 @@ def load(path: str | os.PathLike[str] | None = None, *, dtype: str = "auto", thr
     folder = locate(path)
     named = any((folder / name).is_file() for name in VOCABULARY_FILES)
     tokenizer = Tokenizer.load(folder) if named else None
-    return Model(load_network(folder, dtype=dtype, threads=threads), tokenizer, read_generation_config(folder))
+    network = load_network(folder, dtype=dtype, threads=threads, progress=progress)
+    return Model(network, tokenizer, read_generation_config(folder))
 
 
 class Model:

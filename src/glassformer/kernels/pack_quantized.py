@@ -1,6 +1,9 @@
 """Weights into codes of eight or four bits with a scale for each 32 inputs; layouts: `glassformer.kernels.quantize`.
 
-A vector is a group of 16 outputs; its 32 inputs are read once into 32 vectors, whichever way the matrix lies.
+Eight bits: the scale is the group's largest magnitude over 127. Four bits: of scales around the one that makes the
+largest magnitude -8, that with the smallest squared error. Scales are rounded to f16 before codes are made for them.
+
+A group of 32 inputs of 16 outputs is read once, into 32 vectors, whichever way the matrix lies.
 """
 
 from glassformer.kernels.matmul import BLOCK
@@ -49,16 +52,17 @@ def rounded(x: f32x16, inverse: f32x16, *, BITS: int) -> f32x16:
 
 
 @kernel
+def code_of(x: f32x16, inverse: f32x16, *, BITS: int) -> i32x16:
+    """Codes of 16 weights, which start at 0."""
+    return i32x16(rounded(x, inverse, BITS=BITS)) + 2 ** (BITS - 1)
+
+
+@kernel
 def pack_quantized(
     source: Pointer[u8], packed: Pointer[u8], scales: Pointer[f16], inputs: i64, outputs: i64, begin: i64, end: i64,
     *, FROM: type[Value], BITS: int, TRANSPOSED: bool,
 ) -> None:  # fmt: skip
-    """Quantise source[inputs, outputs], or [outputs, inputs] where TRANSPOSED; inputs: a multiple of 32.
-
-    A task is a block of 64 outputs. Eight bits: the scale is the group's largest magnitude over 127. Four bits: of
-    scales around the one that makes the largest magnitude -8, that with the smallest squared error. Scales are rounded
-    to f16 before codes are made for them.
-    """
+    """Quantise source[inputs, outputs], or [outputs, inputs] where TRANSPOSED; a task is a block of 64 outputs."""
     values = cast(source, FROM)
     groups = inputs // GROUP
     for block in range(begin, end):
@@ -110,7 +114,6 @@ def pack_quantized(
                     word = i32x16(0)
                     for j in static_range(32 // BITS):
                         # Input j sits in byte j % 4, from the fifth input on in the upper half.
-                        code = i32x16(rounded(x[k + j], inverse, BITS=BITS)) + 2 ** (BITS - 1)
-                        word = word | (code << (j % 4 * 8 + j // 4 * 4))
+                        word = word | (code_of(x[k + j], inverse, BITS=BITS) << (j % 4 * 8 + j // 4 * 4))
                     at = (block * inputs + group * GROUP + k) * (BLOCK * BITS // 8) + v * 4
                     store(cast(packed + at, i32), word)
