@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +41,7 @@ class Glassformer:
         self.window = config.n_positions
         # One cache for all rows of one sequence: its pages are touched once, as a server's would be.
         self.cache = self.network.new_cache(self.window)
+        self.caches: list[Any] = []
 
     def facts(self) -> dict[str, object]:
         """Version, bytes of the weights that a step reads, and of the cache for one token."""
@@ -77,9 +79,17 @@ class Glassformer:
             self.network.forward(new[place : place + 1], self.cache)
         return time.perf_counter() - start
 
+    def batch_caches(self, sequences: int) -> list[Any]:
+        """Empty caches for so many sequences; as with one, their pages have been touched before."""
+        if len(self.caches) != sequences:
+            self.caches = self.network.new_caches([128] * sequences)
+        for cache in self.caches:
+            cache.truncate(0)
+        return self.caches
+
     def batch_decode(self, new: Ids) -> float:
         """Seconds for [sequences, tokens] in steps of one token of every sequence."""
-        caches = self.network.new_caches([128] * len(new))
+        caches = self.batch_caches(len(new))
         rows = [np.ascontiguousarray(row) for row in new]
         start = time.perf_counter()
         for place in range(new.shape[1]):

@@ -41,9 +41,9 @@ class Machine:
 class ReadProbe:
     """Reads a buffer that no cache holds, as often as asked: memory's speed changes with what else runs."""
 
-    def __init__(self, executor: Eager, size: int = READ_BYTES) -> None:
+    def __init__(self, executor: Eager, size: int | None = None) -> None:
         self.executor = executor
-        self.x = np.ones(size // 4 // PART * PART, np.float32)
+        self.x = np.ones((READ_BYTES if size is None else size) // 4 // PART * PART, np.float32)
         self.sums = np.zeros(len(self.x) // PART, np.float32)
         self.launch = Launch(read_memory.specialise(), (self.x, self.sums), len(self.sums), len(self.x))
 
