@@ -3,7 +3,7 @@
 import numpy as np
 
 from glassformer.kernels import launch
-from glassformer.runtime.threads import aligned
+from glassformer.runtime.memory import aligned
 from glassformer.simd import Pointer, i64, kernel
 from glassformer.simd.kernel import address_of
 

@@ -18,11 +18,14 @@ CHANGES: dict[str, object] = {"n_positions": 160, "n_embd": 44, "n_head": 2, "vo
 Float32 = npt.NDArray[np.float32]
 
 
-# The type in the file, the type in memory, how far logits may be from the exact ones, and what changes for it.
-HELD: dict[str, tuple[str, str, float, dict[str, object]]] = {
-    "F32": ("F32", "auto", 3e-6, {}),
-    "F16": ("F16", "auto", 1e-3, {}),
-    "q8": ("F32", "q8", 3e-2, {"n_embd": 64}),
+# The type in the file, the types in memory of weights and cache, how far logits may be from the exact ones, and what
+# changes for it.
+HELD: dict[str, tuple[str, str, str, float, dict[str, object]]] = {
+    "F32": ("F32", "auto", "auto", 3e-6, {}),
+    "F16": ("F16", "auto", "auto", 1e-3, {}),
+    "q8": ("F32", "q8", "auto", 3e-2, {"n_embd": 64}),
+    "F32, cache f16": ("F32", "auto", "f16", 1e-3, {}),
+    "F32, cache q8": ("F32", "auto", "q8", 2e-2, {}),
 }
 
 
@@ -34,10 +37,11 @@ def held(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def network(held: str, tmp_path_factory: pytest.TempPathFactory) -> GPT2:
-    stored, dtype, _, more = HELD[held]
+    stored, dtype, cache_dtype, _, more = HELD[held]
     drawn = checkpoint(CHANGES | more, seed=7)
     folder = save(tmp_path_factory.mktemp("cache"), drawn.values, drawn.tensors, dtype=stored)
-    return load_network(folder, dtype=dtype)
+    network = load_network(folder, dtype=dtype)
+    return GPT2(network.config, network.weights, network.ops, cache_dtype)
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +54,9 @@ def whole(network: GPT2, ids: npt.NDArray[np.int32]) -> Float32:
     return network.forward(ids, network.new_cache(TOKENS), last_only=False)
 
 
+SIZES = {"f32": 4, "f16": 2, "q8": 1}  # bytes of a number in the cache
+
+
 def pieces(ids: npt.NDArray[np.int32], sizes: Sequence[int]) -> Iterator[npt.NDArray[np.int32]]:
     """The ids in chunks of the given sizes, over and over."""
     first = turn = 0
@@ -59,7 +66,7 @@ def pieces(ids: npt.NDArray[np.int32], sizes: Sequence[int]) -> Iterator[npt.NDA
 
 
 def test_the_whole_text_is_right(held: str, ids: npt.NDArray[np.int32], whole: Float32) -> None:
-    _, _, near, more = HELD[held]
+    _, _, _, near, more = HELD[held]
     drawn = checkpoint(CHANGES | more, seed=7)
     assert error(whole, logits(drawn.config, drawn.tensors, ids.tolist())) < near
 
@@ -90,7 +97,7 @@ def test_a_larger_cache_changes_no_bit(
 ) -> None:
     cache = network.new_cache(capacity)
     assert np.array_equal(network.forward(ids, cache, last_only=False), whole)
-    assert cache.nbytes >= 3 * 2 * 2 * network.config.n_embd * capacity  # at least two bytes a number
+    assert cache.nbytes >= 3 * 2 * SIZES[network.layout.kind] * network.config.n_embd * capacity
 
 
 def test_a_full_cache_refuses_more_and_keeps_what_it_has(network: GPT2, ids: npt.NDArray[np.int32]) -> None:

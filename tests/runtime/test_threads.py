@@ -21,7 +21,8 @@ from glassformer.runtime import threads as threads_module
 from glassformer.runtime.cpus import ThreadsError
 from glassformer.runtime.engine import Ops
 from glassformer.runtime.executor import Eager, claim_size
-from glassformer.runtime.threads import WorkerPool, aligned
+from glassformer.runtime.memory import aligned
+from glassformer.runtime.threads import WorkerPool
 from glassformer.simd import Pointer, i64, kernel, pause
 from glassformer.simd.kernel import address_of
 from glassformer.simd.target import find_target

@@ -28,6 +28,7 @@ from glassformer.simd import (
     lane_numbers,
     load,
     maximum,
+    prefetch,
     reduce_add,
     reduce_max,
     round_even,
@@ -38,10 +39,11 @@ from glassformer.simd import (
     u8,
     vector,
 )  # fmt: skip
-from glassformer.simd.types import Value
+from glassformer.simd.types import Value, byte_size
 
 KEYS = 64  # positions of a block
 LOWEST = -float("inf")
+LINE = 64  # bytes of a cache line
 
 # A tile: its first row, how many rows, the position of the first one in its sequence, where its table begins.
 TILE = 4
@@ -138,15 +140,21 @@ def append(
 @kernel
 def score(
     q: Pointer[f32], row_stride: i64, rows: i64, chunk: Pointer[u8], scales: Pointer[f16], scores: Pointer[f32],
-    position: i64, head_dim: i64, scale: f32, *, QUERIES: int, W: type[Value], QUANTIZED: bool,
+    position: i64, head_dim: i64, scale: f32, ahead: Pointer[u8],
+    *, QUERIES: int, W: type[Value], QUANTIZED: bool, APPEND: bool,
 ) -> None:  # fmt: skip
     """scores[i, key] = scale q[i] . key for a block of KEYS positions, -infinity where query i does not look.
 
     scores: [QUERIES, KEYS]; rows: how many of the queries there are; position: of the first one, within the block.
+    ahead: the chunk to be read next, which is asked for on the way where APPEND says that tiles share none.
     """
     column = cast(chunk, W)
+    STEP = KEYS * byte_size(W)
     sums = [[f32x16(0.0) for j in static_range(KEYS // 16)] for i in static_range(QUERIES)]
     for d in range(head_dim):
+        if APPEND:
+            for line in static_range(0, STEP, LINE):
+                prefetch(ahead + (d * STEP + line))
         for j in static_range(KEYS // 16):
             key = f32x16(load(column + (j * head_dim + d) * 16, vector(W, 16)))
             for i in static_range(QUERIES):
@@ -177,7 +185,9 @@ def soften(weights: Pointer[f32], state: Pointer[f32], scales: Pointer[f16], *, 
         if QUANTIZED:  # the values' scales, which the sum of weights is without
             power = power * f32x16(load(scales + KEYS + j, f16x16))
         store(weights + j, power)
-    shrink = exp(state[0] - newest)
+    shrink = f32(1.0)
+    if newest > state[0]:  # what exp(0) is
+        shrink = exp(state[0] - newest)
     state[0] = newest
     state[1] = fma(state[1], shrink, reduce_add(amount))
     state[2] = shrink
@@ -186,10 +196,14 @@ def soften(weights: Pointer[f32], state: Pointer[f32], scales: Pointer[f16], *, 
 @kernel
 def mix(
     weights: Pointer[f32], states: Pointer[f32], mixed: Pointer[f32], values: Pointer[u8], position: i64, rows: i64,
-    *, VECTORS: int, QUERIES: int, W: type[Value],
+    ahead: Pointer[u8], *, VECTORS: int, QUERIES: int, W: type[Value], APPEND: bool,
 ) -> None:  # fmt: skip
-    """mixed[i] = mixed[i] * shrink[i] + weights[i] @ values over a block;  weights: [QUERIES, KEYS]."""
+    """mixed[i] = mixed[i] * shrink[i] + weights[i] @ values over a block;  weights: [QUERIES, KEYS].
+
+    ahead: the values to be read next, as in `score`.
+    """
     row = cast(values, W)
+    STEP = 16 * VECTORS * byte_size(W)
     total = [
         [load(mixed + (i * VECTORS + d) * 16, f32x16) * states[i * STATE + 2] for d in static_range(VECTORS)]
         for i in static_range(QUERIES)
@@ -197,6 +211,9 @@ def mix(
     # First the positions that all queries see, then one by one those that only later queries do: a weight of zero would
     # not keep a position out, for 0 * NaN is NaN.
     for key in range(min(position + 1, KEYS)):
+        if APPEND:
+            for line in static_range(0, STEP, LINE):
+                prefetch(ahead + (key * STEP + line))
         for d in static_range(VECTORS):
             x = f32x16(load(row + key * (16 * VECTORS) + 16 * d, vector(W, 16)))
             for i in static_range(QUERIES):
@@ -226,9 +243,11 @@ def attention(
     [tasks][scratch_size]. APPEND: first write the tile's own k and v, which is enough where every sequence has but one
     tile. Strides of memory in bytes.
     """
+    heads = out_stride // head_dim
     for task in range(begin, end):
-        head = task // n_tiles
-        tile = tiles + task % n_tiles * TILE
+        # Sequences of a tile each: the heads of one lie together. Many tiles of one: they share the keys of a head.
+        head = task % heads if APPEND else task // n_tiles
+        tile = tiles + (task // heads if APPEND else task % n_tiles) * TILE
         rows = tile[ROWS]
         at = head * head_dim
         inside = memory + layer_offset + head * chunk_stride
@@ -248,15 +267,22 @@ def attention(
         for block in range(0, tile[POSITION] + rows, KEYS):
             position = tile[POSITION] - block
             chunk = inside + table[tile[TABLE] + block // KEYS] * block_stride
+            # The next block's chunk; behind the last block the next head's, which is likely the next task.
+            more = block + KEYS < tile[POSITION] + rows
+            later = block // KEYS + 1 if more else i64(0)
+            ahead = inside + (table[tile[TABLE] + later] * block_stride + (i64(0) if more else chunk_stride))
             values = cast(chunk, W) + KEYS * head_dim
             scales = cast(values + KEYS * (16 * VECTORS), f16)
             score(
                 q + tile[ROW] * row_stride + at, row_stride, rows, chunk, scales, weights, position, head_dim, scale,
-                QUERIES=QUERIES, W=W, QUANTIZED=QUANTIZED,
+                ahead, QUERIES=QUERIES, W=W, QUANTIZED=QUANTIZED, APPEND=APPEND,
             )  # fmt: skip
             for i in static_range(QUERIES):
                 soften(weights + i * KEYS, states + i * STATE, scales, QUANTIZED=QUANTIZED)
-            mix(weights, states, mixed, cast(values, u8), position, rows, VECTORS=VECTORS, QUERIES=QUERIES, W=W)
+            mix(
+                weights, states, mixed, cast(values, u8), position, rows, cast(cast(ahead, W) + KEYS * head_dim, u8),
+                VECTORS=VECTORS, QUERIES=QUERIES, W=W, APPEND=APPEND,
+            )  # fmt: skip
         for i in range(rows):
             for d in static_range(VECTORS):
                 target = out + (tile[ROW] + i) * out_stride + at + 16 * d

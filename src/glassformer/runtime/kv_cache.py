@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from glassformer.errors import GlassformerError
 from glassformer.kernels.attention import KEYS
-from glassformer.runtime.threads import aligned
+from glassformer.runtime.memory import aligned
 from glassformer.simd.types import Value, byte_size, f16, f32, i8
 
 CACHE_KINDS: dict[str, type[Value]] = {"f32": f32, "f16": f16, "q8": i8}

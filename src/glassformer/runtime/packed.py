@@ -13,7 +13,7 @@ from glassformer.errors import GlassformerError
 from glassformer.kernels.matmul import BLOCK
 from glassformer.kernels.pack import convert, pack
 from glassformer.runtime.executor import Executor, Launch
-from glassformer.runtime.threads import aligned
+from glassformer.runtime.memory import aligned
 from glassformer.simd.types import Value, bf16, f16, f32, f64, numpy_dtype
 
 Kind = type[Value]

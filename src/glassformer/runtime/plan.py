@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from glassformer.kernels.launch import RECORD
 from glassformer.runtime.executor import Eager, Launch, claim_size
-from glassformer.runtime.threads import aligned
+from glassformer.runtime.memory import aligned
 from glassformer.simd.kernel import Loaded, address_of
 from glassformer.simd.target import Target
 

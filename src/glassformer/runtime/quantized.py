@@ -16,7 +16,7 @@ from glassformer.kernels.pack_quantized import pack_quantized
 from glassformer.kernels.quantize import GROUP, embedding_q8, quantize_rows
 from glassformer.runtime.epilogue import Epilogue
 from glassformer.runtime.executor import Executor, Launch
-from glassformer.runtime.threads import aligned
+from glassformer.runtime.memory import aligned
 from glassformer.simd.types import Value
 
 Float32 = npt.NDArray[np.float32]

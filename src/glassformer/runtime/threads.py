@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from glassformer.kernels import launch
 from glassformer.runtime.cpus import ThreadsError, affinity
-from glassformer.simd.kernel import Loaded, address_of
+from glassformer.runtime.memory import aligned
+from glassformer.simd.kernel import Loaded
 from glassformer.simd.target import Target
 
 SPINS = 20_000  # turns of waiting (a fraction of a millisecond) before a worker parks
@@ -83,12 +83,3 @@ def pin_thread(cpu: int | None) -> None:
         os.sched_setaffinity(0, {cpu})
     except OSError:
         return
-
-
-def aligned(size: int, dtype: Any = np.int64, alignment: int = 64) -> npt.NDArray[Any]:
-    """A zeroed array that starts at a multiple of `alignment` bytes."""
-    itemsize = np.dtype(dtype).itemsize
-    raw = np.zeros(size * itemsize + alignment, np.uint8)
-    start = -address_of(raw) % alignment
-    view: npt.NDArray[Any] = raw[start : start + size * itemsize].view(dtype)
-    return view

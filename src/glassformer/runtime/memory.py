@@ -1,0 +1,36 @@
+"""Memory of our own for weights, caches and buffers."""
+
+from __future__ import annotations
+
+import mmap
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from glassformer.simd.kernel import address_of
+
+LARGE = 4 << 20  # bytes from which memory comes from the system directly, in huge pages where it has them
+
+
+def aligned(size: int, dtype: Any = np.int64, alignment: int = 64) -> npt.NDArray[Any]:
+    """A zeroed array that starts at a multiple of `alignment` bytes. MemoryError or ValueError without room for it."""
+    itemsize = np.dtype(dtype).itemsize
+    raw = zeroed(size * itemsize + alignment)
+    start = -address_of(raw) % alignment
+    view: npt.NDArray[Any] = raw[start : start + size * itemsize].view(dtype)
+    return view
+
+
+def zeroed(size: int) -> npt.NDArray[np.uint8]:
+    """Bytes. Large memory is private, for shared one gets no huge pages, and these save most of the page walks."""
+    if size < LARGE or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return np.zeros(size, np.uint8)
+    try:
+        pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except (OSError, OverflowError) as error:
+        raise MemoryError(str(error)) from None
+    with suppress(OSError):  # a system built without huge pages
+        pages.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(pages, np.uint8)
