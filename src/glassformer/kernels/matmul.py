@@ -4,7 +4,8 @@ over k.
 The order of that chain does not depend on the tile, so neither the number of rows nor of threads changes a bit.
 """
 
-from glassformer.kernels.epilogue import finish
+from glassformer.kernels.activation import identity
+from glassformer.kernels.epilogue import activate, take
 from glassformer.simd import (
     Kernel,
     Pointer,
@@ -27,8 +28,9 @@ BLOCK = 64  # outputs whose weights lie together in a packed matrix: [blocks][in
 
 @kernel
 def tile(
-    x: Pointer[f32], x_stride: i64, weight: Pointer[u8], column: i64, k_stride: i64, out: Pointer[f32],
-    out_stride: i64, first_k: i64, last_k: i64, width: i64,
+    x: Pointer[f32], x_stride: i64, weight: Pointer[u8], column: i64, k_stride: i64, bias: Pointer[f32],
+    has_bias: i64, residual: Pointer[f32], has_residual: i64, out: Pointer[f32], out_stride: i64, first_k: i64,
+    last_k: i64, width: i64,
     *, W: type[Value], VECTORS: int, TOKENS: int, PACKED: bool,
 ) -> None:  # fmt: skip
     """Go on with out[t, :width] = x[t] @ weight[:, column :][:, :width] over inputs first_k to last_k.
@@ -38,7 +40,7 @@ def tile(
     columns = cast(weight, W) + column
     begun = width if first_k > 0 else i64(0)  # a count of 0 loads zeros
     total = [
-        [load(out + t * out_stride + 16 * v, f32x16, count=begun - 16 * v) for t in static_range(TOKENS)]
+        [take(out + t * out_stride + 16 * v, begun - 16 * v) for t in static_range(TOKENS)]
         for v in static_range(VECTORS)
     ]
     for k in range(first_k, last_k):
@@ -48,9 +50,24 @@ def tile(
             wide = f32x16(w)
             for t in static_range(TOKENS):
                 total[v][t] = fma(wide, x[t * x_stride + k], total[v][t])
-    for v in static_range(VECTORS):
-        for t in static_range(TOKENS):
-            store(out + t * out_stride + 16 * v, total[v][t], count=width - 16 * v)
+    if has_bias != 0:
+        for v in static_range(VECTORS):
+            b = load(bias + 16 * v, f32x16, count=width - 16 * v)
+            for t in static_range(TOKENS):
+                total[v][t] = total[v][t] + b
+    if has_residual != 0:
+        for v in static_range(VECTORS):
+            for t in static_range(TOKENS):
+                r = load(residual + t * out_stride + 16 * v, f32x16, count=width - 16 * v)
+                total[v][t] = r + total[v][t]
+    if width >= 16 * VECTORS:  # what a masked store wrote is not at once there to be read
+        for v in static_range(VECTORS):
+            for t in static_range(TOKENS):
+                store(out + t * out_stride + 16 * v, total[v][t])
+    else:
+        for v in static_range(VECTORS):
+            for t in static_range(TOKENS):
+                store(out + t * out_stride + 16 * v, total[v][t], count=width - 16 * v)
 
 
 @kernel
@@ -60,12 +77,13 @@ def matmul(
     x_stride: i64, k_stride: i64, block_stride: i64, depth: i64, begin: i64, end: i64,
     *, W: type[Value], VECTORS: int, TOKENS: int, PACKED: bool, ACTIVATION: Kernel,
 ) -> None:  # fmt: skip
-    """out[b] = x[b] @ weight[b], then what `finish` does; weights of type W.
+    """out[b] = x[b] @ weight[b], then the epilogue; weights of type W.
 
     x[b]: [rows, inputs], weight[b]: [inputs, outputs], out, residual: [batch, rows, outputs]. Offsets (in elements) say
     where each item of the batch begins. A task is a block of columns of one item. Of its weights, `depth` inputs at a
     time stay in the nearest cache while all rows pass.
     """
+    ACTIVATED = ACTIVATION is not identity  # then the residual is added behind it
     blocks = (outputs + BLOCK - 1) // BLOCK
     for task in range(begin, end):
         item = task // blocks
@@ -75,6 +93,7 @@ def matmul(
         place = item * rows * outputs + first
         for first_k in range(0, max(inputs, 1), depth):
             last_k = min(first_k + depth, inputs)
+            last = last_k == inputs
             t = i64(0)
             for TILE in (TOKENS, 2, 1):
                 while t + TILE <= rows:
@@ -83,12 +102,14 @@ def matmul(
                         if PACKED or first + 16 * V < outputs:
                             tile(
                                 source + t * x_stride, x_stride, weight, column + 16 * V, k_stride,
-                                out + target + 16 * V, outputs, first_k, last_k, outputs - first - 16 * V,
+                                bias + first + 16 * V, has_bias if last else i64(0), residual + target + 16 * V,
+                                has_residual if last and not ACTIVATED else i64(0), out + target + 16 * V, outputs,
+                                first_k, last_k, outputs - first - 16 * V,
                                 W=W, VECTORS=VECTORS, TOKENS=TILE, PACKED=PACKED,
                             )  # fmt: skip
-                    if last_k == inputs:
-                        finish(
-                            bias + first, has_bias, residual + target, has_residual, out + target, outputs, TILE,
-                            min(outputs - first, BLOCK), ACTIVATION=ACTIVATION,
+                    if last:
+                        activate(
+                            residual + target, has_residual, out + target, outputs, TILE, min(outputs - first, BLOCK),
+                            ACTIVATION=ACTIVATION,
                         )  # fmt: skip
                     t += TILE

@@ -4,7 +4,8 @@ inputs, f32 between groups.
 Every output is one chain over the groups: total = fma(dot of the group, weight scale * activation scale, total).
 """
 
-from glassformer.kernels.epilogue import finish
+from glassformer.kernels.activation import identity
+from glassformer.kernels.epilogue import activate
 from glassformer.kernels.matmul import BLOCK
 from glassformer.kernels.quantize import GROUP
 from glassformer.simd import (
@@ -23,43 +24,74 @@ from glassformer.simd import (
     i64,
     kernel,
     load,
+    prefetch,
     static_range,
     store,
     u8,
     u8x64,
 )  # fmt: skip
 
+LINE = 64  # bytes of a cache line
+AHEAD = 4096  # bytes that few rows ask ahead of where they read
+SCALES_AHEAD = 8  # groups
+STEP = 8  # inputs whose products are written out; the loop over the rest of a group is not, which compiles fast
+
 
 @kernel
 def tile_quantized(
     codes: Pointer[i8], scales: Pointer[f32], sums: Pointer[i32], weight: Pointer[u8], weight_scales: Pointer[f16],
-    out: Pointer[f32], out_stride: i64, inputs: i64, width: i64,
+    bias: Pointer[f32], has_bias: i64, residual: Pointer[f32], has_residual: i64, out: Pointer[f32], out_stride: i64,
+    inputs: i64, width: i64, ahead: Pointer[u8], lines: i64,
     *, BITS: int, VECTORS: int, TOKENS: int,
 ) -> None:  # fmt: skip
-    """out[t, :width] for TOKENS rows and 16 * VECTORS columns; pointers stand at the first row and column."""
+    """out[t, :width] for TOKENS rows and 16 * VECTORS columns; pointers stand at the first row and column.
+
+    Meanwhile it asks for the memory at `ahead`, so many lines for each group.
+    """
     ZERO = 2 ** (BITS - 1)  # what is added to each weight to make its code
     groups = inputs // GROUP
     total = [[f32x16(0.0) for t in static_range(TOKENS)] for v in static_range(VECTORS)]
     for g in range(groups):
+        for line in range(g * lines, g * lines + lines, 4):
+            for i in static_range(4):
+                prefetch(ahead + (line + i) * LINE)
+        prefetch(weight_scales + (g + SCALES_AHEAD) * BLOCK)
+        prefetch(weight_scales + ((g + SCALES_AHEAD) * BLOCK + BLOCK // 2))
         dot = [[i32x16(sums[t * groups + g] * -ZERO) for t in static_range(TOKENS)] for v in static_range(VECTORS)]
-        for k in static_range(0, GROUP, 32 // BITS):
-            for v in static_range(VECTORS):
-                w = load(weight + ((g * GROUP + k) * (BLOCK * BITS // 8) + 64 * v), u8x64)
-                # Four inputs a lane; four bits hold the next four inputs in the upper halves of the bytes.
-                low = w & 15 if BITS == 4 else w
-                for t in static_range(TOKENS):
-                    dot[v][t] = dot_u8_i8(dot[v][t], low, broadcast_4(codes + t * inputs + g * GROUP + k))
-                if BITS == 4:
-                    high = w >> 4
+        for first in range(g * GROUP, g * GROUP + GROUP, STEP):
+            for k in static_range(0, STEP, 32 // BITS):
+                for v in static_range(VECTORS):
+                    w = load(weight + ((first + k) * (BLOCK * BITS // 8) + 64 * v), u8x64)
+                    # Four inputs a lane; four bits hold the next four inputs in the upper halves of the bytes.
+                    low = w & 15 if BITS == 4 else w
                     for t in static_range(TOKENS):
-                        dot[v][t] = dot_u8_i8(dot[v][t], high, broadcast_4(codes + t * inputs + g * GROUP + k + 4))
+                        dot[v][t] = dot_u8_i8(dot[v][t], low, broadcast_4(codes + (t * inputs + first + k)))
+                    if BITS == 4:
+                        high = w >> 4
+                        for t in static_range(TOKENS):
+                            dot[v][t] = dot_u8_i8(dot[v][t], high, broadcast_4(codes + (t * inputs + first + k + 4)))
         for v in static_range(VECTORS):
             s = f32x16(load(weight_scales + g * BLOCK + 16 * v, f16x16))
             for t in static_range(TOKENS):
                 total[v][t] = fma(f32x16(dot[v][t]), s * scales[t * groups + g], total[v][t])
-    for v in static_range(VECTORS):
-        for t in static_range(TOKENS):
-            store(out + t * out_stride + 16 * v, total[v][t], count=width - 16 * v)
+    if has_bias != 0:
+        for v in static_range(VECTORS):
+            b = load(bias + 16 * v, f32x16, count=width - 16 * v)
+            for t in static_range(TOKENS):
+                total[v][t] = total[v][t] + b
+    if has_residual != 0:
+        for v in static_range(VECTORS):
+            for t in static_range(TOKENS):
+                r = load(residual + t * out_stride + 16 * v, f32x16, count=width - 16 * v)
+                total[v][t] = r + total[v][t]
+    if width >= 16 * VECTORS:  # what a masked store wrote is not at once there to be read
+        for v in static_range(VECTORS):
+            for t in static_range(TOKENS):
+                store(out + t * out_stride + 16 * v, total[v][t])
+    else:
+        for v in static_range(VECTORS):
+            for t in static_range(TOKENS):
+                store(out + t * out_stride + 16 * v, total[v][t], count=width - 16 * v)
 
 
 @kernel
@@ -69,27 +101,39 @@ def matmul_quantized(
     inputs: i64, outputs: i64, begin: i64, end: i64,
     *, BITS: int, VECTORS: int, TOKENS: int, ACTIVATION: Kernel,
 ) -> None:  # fmt: skip
-    """out = activations @ weights, both quantised as `glassformer.kernels.quantize` says, then what `finish` does.
+    """out = activations @ weights, both quantised as `glassformer.kernels.quantize` says, then the epilogue.
 
     out, residual: [rows, outputs]. A task is a block of 64 outputs; its weights stay in the cache while all rows pass.
+    Few rows ask for weights a little ahead of where they read; many ask for the next block, each tile for its part, so
+    that memory works while they compute.
     """
     groups = inputs // GROUP
+    size = inputs * (BLOCK * BITS // 8)  # bytes of a block
+    group_lines = GROUP * BLOCK * BITS // 8 // LINE
+    ACTIVATED = ACTIVATION is not identity  # then the residual is added behind it
+    few = rows <= TOKENS + 1
     for block in range(begin, end):
         first = block * BLOCK
+        here = weight + block * size
+        ahead = here + (AHEAD if few else size)
+        lines = group_lines if few else (group_lines * TOKENS // rows + 4) // 4 * 4
+        missing = size // LINE if few or block + 1 < end else i64(0)
         t = i64(0)
-        for TILE in (TOKENS, 2, 1):
-            while t + TILE <= rows:
+        for TILE in (TOKENS, TOKENS + 1, 2, 1):
+            while t + TILE <= rows and (TILE != TOKENS or t + TOKENS + 1 != rows):
+                place = t * outputs + first
                 for V in static_range(0, BLOCK // 16, VECTORS):
                     tile_quantized(
-                        codes + t * inputs, scales + t * groups, sums + t * groups,
-                        weight + (block * inputs * (BLOCK * BITS // 8) + 64 * V),
-                        weight_scales + (block * groups * BLOCK + 16 * V),
-                        out + t * outputs + first + 16 * V, outputs, inputs, outputs - first - 16 * V,
+                        codes + t * inputs, scales + t * groups, sums + t * groups, here + 64 * V,
+                        weight_scales + (block * groups * BLOCK + 16 * V), bias + first + 16 * V, has_bias,
+                        residual + place + 16 * V, 0 if ACTIVATED else has_residual, out + place + 16 * V, outputs,
+                        inputs, outputs - first - 16 * V, ahead, lines if V == 0 and missing > 0 else i64(0),
                         BITS=BITS, VECTORS=VECTORS, TOKENS=TILE,
                     )  # fmt: skip
-                place = t * outputs + first
-                finish(
-                    bias + first, has_bias, residual + place, has_residual, out + place, outputs, TILE,
-                    min(outputs - first, BLOCK), ACTIVATION=ACTIVATION,
+                activate(
+                    residual + place, has_residual, out + place, outputs, TILE, min(outputs - first, BLOCK),
+                    ACTIVATION=ACTIVATION,
                 )  # fmt: skip
                 t += TILE
+                missing -= lines * groups
+                ahead = ahead + lines * (groups * LINE)
