@@ -10,7 +10,7 @@ from glassformer.errors import GlassformerError
 
 if TYPE_CHECKING:
     from glassformer import formats
-    from glassformer.generation.decode import Generation
+    from glassformer.generation.continuation import Generation
     from glassformer.generation.model import Model, load
     from glassformer.runtime import ops
     from glassformer.tokenizer.tokenizer import Tokenizer
@@ -19,7 +19,7 @@ __version__ = "0.1.0"
 __all__ = ["Generation", "GlassformerError", "Model", "Tokenizer", "__version__", "formats", "load", "ops"]
 
 _HOMES = {
-    "Generation": "glassformer.generation.decode",
+    "Generation": "glassformer.generation.continuation",
     "Model": "glassformer.generation.model",
     "Tokenizer": "glassformer.tokenizer.tokenizer",
     "load": "glassformer.generation.model",

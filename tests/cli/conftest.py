@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,10 @@ class Memory:
 
     capacity: int
     length: int = 0
-    steps: int = 0
+    prompt: int = 0  # tokens read before the first one was recited; 0: nothing is recited
+
+    def truncate(self, length: int) -> None:
+        self.length = length
 
 
 @dataclass(frozen=True)
@@ -84,13 +87,21 @@ class RecitingNetwork:
     def new_cache(self, capacity: int) -> Memory:
         return Memory(capacity)
 
+    def new_caches(self, capacities: Sequence[int]) -> list[Memory]:
+        return [Memory(capacity) for capacity in capacities]
+
     def forward(self, ids: Any, cache: Memory, *, last_only: bool = True) -> Any:
-        logits = np.zeros((1 if last_only else len(ids), self.config.vocab_size), np.float32)
-        if last_only:
-            logits[0, self.script[cache.steps]] = 30.0
-            cache.steps += 1
-        cache.length += len(ids)
-        return logits
+        logits = np.zeros((len(ids), self.config.vocab_size), np.float32)
+        if last_only and not cache.length:
+            cache.prompt = len(ids)
+        for row in range(len(ids)):
+            cache.length += 1
+            if cache.prompt and cache.length >= cache.prompt:
+                logits[row, self.script[min(cache.length - cache.prompt, len(self.script) - 1)]] = 30.0
+        return logits[-1:] if last_only else logits
+
+    def forward_batch(self, parts: Sequence[tuple[Any, Memory]], *, last_only: bool = True) -> Any:
+        return np.concatenate([self.forward(ids, cache, last_only=last_only) for ids, cache in parts])
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """A tiny language model of integer arithmetic and a vocabulary of single characters: generation without weights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -26,9 +26,13 @@ class TableCache:
     def length(self) -> int:
         return len(self.ids)
 
+    def truncate(self, length: int) -> None:
+        assert 0 <= length <= len(self.ids)
+        del self.ids[length:]
+
 
 class TableNetwork:
-    """Logits are a fixed function of the last two tokens; `calls` notes how many tokens each pass read."""
+    """Logits are a fixed function of the last two tokens; `calls` notes how many tokens were read at a time."""
 
     def __init__(self, n_positions: int = 64, eos: int | None = END, vocab_size: int = END + 1) -> None:
         self.config = GPT2Config(
@@ -36,11 +40,15 @@ class TableNetwork:
             bos_token_id=eos, eos_token_id=eos,
         )  # fmt: skip
         self.calls: list[int] = []
+        self.batches: list[int] = []
         self.caches: list[TableCache] = []
 
     def new_cache(self, capacity: int) -> TableCache:
         self.caches.append(TableCache(capacity))
         return self.caches[-1]
+
+    def new_caches(self, capacities: Sequence[int]) -> list[TableCache]:
+        return [self.new_cache(capacity) for capacity in capacities]
 
     def row(self, ids: list[int]) -> npt.NDArray[np.float32]:
         seed = (ids[-1] * 7919 + (ids[-2] if len(ids) > 1 else 0) * 104729 + len(ids)) & 0xFFFF
@@ -58,6 +66,13 @@ class TableNetwork:
             cache.ids.append(token)
             rows.append(self.row(cache.ids))
         return np.stack(rows[-1:] if last_only else rows)
+
+    def forward_batch(
+        self, parts: Sequence[tuple[npt.NDArray[np.int32], TableCache]], *, last_only: bool = True
+    ) -> npt.NDArray[np.float32]:
+        assert len({id(cache) for _, cache in parts}) == len(parts)
+        self.batches.append(len(parts))
+        return np.concatenate([self.forward(ids, cache, last_only=last_only) for ids, cache in parts])
 
 
 class ScriptNetwork(TableNetwork):

@@ -1,14 +1,16 @@
 """The decode loop on a model of integer arithmetic: what it reads, what it chooses, why it ends."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
+from glassformer.generation.continuation import Continuation
 from glassformer.generation.decode import steps
 from glassformer.generation.errors import ContextError, GenerationError, LogitsError
 from glassformer.generation.model import Model
-from glassformer.generation.options import GenerationOptions, SamplingOptions
+from glassformer.generation.options import GenerationOptions
 from glassformer.generation.text import SilentDetokenizer
 from glassformer.models.config import GPT2Config
 
@@ -168,13 +170,20 @@ class BrokenNetwork:
     def new_cache(self, capacity: int) -> list[int]:
         return []
 
+    def new_caches(self, capacities: Sequence[int]) -> list[list[int]]:
+        return [[] for _ in capacities]
+
+    def forward_batch(self, parts: Sequence[Any], *, last_only: bool = True) -> np.ndarray:
+        return np.concatenate([self.forward(*part) for part in parts])
+
     def forward(self, ids: np.ndarray, cache: list[int], *, last_only: bool = True) -> np.ndarray:
         cache.extend(ids.tolist())
         return np.full((1, 8), np.nan if len(cache) >= 3 else 1.0, dtype=np.float32)
 
 
 def test_nan_ends_the_loop_with_an_error() -> None:
-    run = steps(BrokenNetwork(), [1], GenerationOptions(sampling=SamplingOptions()), SilentDetokenizer())
+    network = BrokenNetwork()
+    run = steps(network, Continuation(network, [1], GenerationOptions(), SilentDetokenizer()))
     assert [next(run).token.id for _ in range(2)] == [0, 0]
     with pytest.raises(LogitsError, match="position 3 hold 8 NaN"):
         next(run)

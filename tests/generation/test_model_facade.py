@@ -46,7 +46,8 @@ def test_logits_have_a_row_per_token(model: Model) -> None:
     ],
 )
 def test_prompts_that_are_no_ids_are_refused(model: Model, prompt: Any, message: str) -> None:
-    for run in (model.generate, model.stream, model.logits, model.score):
+    several = isinstance(prompt, list) and isinstance(prompt[0], str)  # which is a prompt to `generate` each
+    for run in (model.stream, model.logits, model.score, *(() if several else (model.generate,))):
         with pytest.raises(PromptError) as caught:
             run(prompt)
         assert message in str(caught.value)
@@ -125,7 +126,7 @@ def test_every_option_reaches_both_calls(model: Model) -> None:
         "max_length": 30, "do_sample": True, "temperature": 1.4, "top_k": 20, "top_p": 0.97, "min_p": 0.01,
         "typical_p": 0.99, "repetition_penalty": 1.2, "presence_penalty": 0.3, "frequency_penalty": 0.2,
         "logit_bias": {3: 1.0}, "bad_words": ["zz"], "seed": 3, "stop": ["qq"], "stop_ids": [9], "ignore_eos": True,
-        "logprobs": 2,
+        "logprobs": 2, "speculate": False,
     }  # fmt: skip
     found = model.generate("a", **given)
     assert model.stream("a", **given).finish() == found

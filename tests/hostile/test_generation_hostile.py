@@ -1,6 +1,7 @@
 """Whatever is asked of generation: an answer within its limits, or one error of ours."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glassformer.errors import GlassformerError
-from glassformer.generation.decode import Generation
+from glassformer.generation.continuation import Generation
 from glassformer.generation.errors import ContextError, LogitsError
 from glassformer.generation.model import Model
 from glassformer.generation.stopping import StopStrings
@@ -27,11 +28,27 @@ class FixedNetwork:
         self.config = GPT2Config(vocab_size=VOCAB, n_positions=WINDOW, n_embd=4, n_head=1, n_layer=1)
         self.largest_cache = 0
 
-    def new_cache(self, capacity: int) -> None:
+    def new_cache(self, capacity: int) -> "NoCache":
         self.largest_cache = max(self.largest_cache, capacity)
+        return NoCache()
 
-    def forward(self, ids: npt.NDArray[np.int32], cache: None, *, last_only: bool = True) -> npt.NDArray[np.float32]:
+    def new_caches(self, capacities: Sequence[int]) -> list["NoCache"]:
+        return [self.new_cache(capacity) for capacity in capacities]
+
+    def forward(self, ids: npt.NDArray[np.int32], cache: Any, *, last_only: bool = True) -> npt.NDArray[np.float32]:
         return np.tile(self.logits, (1 if last_only else len(ids), 1))
+
+    def forward_batch(self, parts: Sequence[Any], *, last_only: bool = True) -> npt.NDArray[np.float32]:
+        return np.concatenate([self.forward(*part, last_only=last_only) for part in parts])
+
+
+class NoCache:
+    """Remembers nothing."""
+
+    length = capacity = 0
+
+    def truncate(self, length: int) -> None:
+        """Nothing to forget."""
 
 
 def model_with(logits: npt.NDArray[np.float32]) -> Model:
@@ -56,7 +73,7 @@ JUNK = st.one_of(
 NAMES = (
     "max_new_tokens", "max_length", "do_sample", "temperature", "top_k", "top_p", "min_p", "typical_p",
     "repetition_penalty", "presence_penalty", "frequency_penalty", "logit_bias", "bad_words", "seed", "stop",
-    "stop_ids", "logprobs",
+    "stop_ids", "logprobs", "speculate", "batch_size",
 )  # fmt: skip
 
 

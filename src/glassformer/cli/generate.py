@@ -19,7 +19,7 @@ from glassformer.cli.session import Session
 from glassformer.cli.text_input import argument_text, read_stdin, token_ids
 
 if TYPE_CHECKING:
-    from glassformer.generation.decode import Generation
+    from glassformer.generation.continuation import Generation
     from glassformer.generation.stream import TextStream
 
 EMBEDDED = "story"  # what --json calls the model inside the package

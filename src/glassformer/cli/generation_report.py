@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from glassformer.tokenizer.errors import TokenizerError
 
 if TYPE_CHECKING:
-    from glassformer.generation.decode import Generation
+    from glassformer.generation.continuation import Generation
     from glassformer.generation.logprobs import TokenLogprob
     from glassformer.generation.model import Model
 

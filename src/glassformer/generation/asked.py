@@ -44,6 +44,8 @@ class Asked:
         stop_ids: ids that end the continuation, beside the model's end-of-text ids.
         ignore_eos: let the model go on after an end-of-text id, which then counts as text.
         logprobs: how many of the most probable tokens to report at each step.
+        speculate: guess tokens ahead from what the text repeats, where that saves time (the default), or never. The
+            tokens are the same. Several prompts at once are read without guesses.
     """
 
     max_new_tokens: int | None = None
@@ -64,6 +66,7 @@ class Asked:
     stop_ids: Sequence[int] | None = None
     ignore_eos: bool = False
     logprobs: int = 0
+    speculate: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,7 @@ def resolve(asked: Asked, recommended: GenerationConfig, vocabulary: Vocabulary)
         stop=(asked.stop,) if isinstance(asked.stop, str) else tuple(asked.stop or ()),
         stop_ids=frozenset(asked.stop_ids or ()) | (frozenset() if asked.ignore_eos else vocabulary.eos_ids),
         logprobs=asked.logprobs,
+        speculate=or_else(asked.speculate, None, True),
     )
 
 

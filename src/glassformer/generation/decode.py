@@ -1,138 +1,65 @@
-"""The decode loop: read the prompt once, then one token per step, until something ends it."""
+"""The decode loops: read the prompt once, then go on pass by pass until something ends it; one text, or many."""
 
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
-from glassformer.generation.errors import GenerationError
-from glassformer.generation.logprobs import TokenLogprob, token_logprob
+from glassformer.generation.continuation import Continuation, Step
 from glassformer.generation.network import Network
-from glassformer.generation.options import GenerationOptions
-from glassformer.generation.sampling import choose
-from glassformer.generation.stopping import FinishReason, room
-from glassformer.generation.text import Detokenizer, TextPieces
 from glassformer.runtime.sampling import Sampler
 
 
-@dataclass(frozen=True)
-class Step:
-    """What one pass through the network brought.
+def steps(network: Network[Any], text: Continuation) -> Iterator[Step]:
+    """Continue one text, a step per token; the last step names the finish reason.
 
-    Attributes:
-        token: the chosen id with its log-probability and those of the most probable ids.
-        text: text that became certain with it, often a word, possibly empty.
-        finish_reason: None while there is more to come.
-        seconds: time the step took, the consumer's time not counted.
-    """
-
-    token: TokenLogprob
-    text: str
-    finish_reason: FinishReason | None
-    seconds: float = field(compare=False)
-
-
-@dataclass(frozen=True)
-class Timings:
-    """Where the time went.
-
-    Attributes:
-        prefill: seconds for reading the prompt and choosing the first token.
-        decode: seconds for all tokens after the first.
-        tokens_per_second: speed of those tokens; 0 if there was one token only.
-    """
-
-    prefill: float
-    decode: float
-    tokens_per_second: float
-
-
-@dataclass(frozen=True)
-class Generation:
-    """A continuation.
-
-    Attributes:
-        text: the continuation as text, without end-of-text, stop ids and stop strings; empty if the model has no
-            vocabulary.
-        ids: every token chosen, the one that ended the continuation included.
-        finish_reason: "stop" for an end-of-text id, a stop id or a stop string; "length" for the asked number of tokens
-            or the end of the context window.
-        logprobs: for each of `ids`, its log-probability under the model and those of the most probable tokens.
-        prompt_ids: what the model read before.
-        seed: the seed that repeats this continuation; None if nothing was drawn at random.
-        timings: where the time went; not part of the comparison of two generations.
-    """
-
-    text: str
-    ids: list[int]
-    finish_reason: FinishReason
-    logprobs: list[TokenLogprob]
-    prompt_ids: list[int]
-    seed: int | None
-    timings: Timings = field(compare=False)
-
-
-def steps(
-    network: Network[Any], prompt: Sequence[int], options: GenerationOptions, detokenizer: Detokenizer
-) -> Iterator[Step]:
-    """Continue `prompt`, a step per token; the last step names the finish reason.
-
-    Args:
-        network: the model.
-        prompt: ids [tokens], at least one.
-        options: how to choose and when to end.
-        detokenizer: fresh, for this continuation alone.
+    A pass reads the token chosen last and guesses of those after it, if there are any. While the chosen token is the
+    guessed one, the logits for the next token are there already.
 
     Raises:
-        ContextError: at once, if the prompt does not fit.
         LogitsError: from a step whose logits allow no choice.
     """
-    limit = room(len(prompt), network.config.n_positions, options)
-    return _steps(network, list(prompt), options, TextPieces(detokenizer, options.stop), limit)
-
-
-def _steps(
-    network: Network[Any], prompt: list[int], options: GenerationOptions, pieces: TextPieces, limit: int
-) -> Iterator[Step]:
-    generated: list[int] = []
-    sampler = Sampler(network.config.vocab_size)
-    reason: FinishReason | None = None
-    start = time.perf_counter()
-    unread, cache = prompt, network.new_cache(len(prompt) + limit - 1)  # the last token chosen is never read
-    while reason is None:
-        logits = network.forward(np.asarray(unread, dtype=np.int32), cache)[-1]  # [vocab_size]
-        token = choose(logits, prompt, generated, options.sampling, sampler)
-        generated.append(token)
-        text, reason = advance(token, pieces, options.stop_ids, last=len(generated) == limit)
-        logprob = token_logprob(logits, token, options.logprobs, sampler)
-        yield Step(logprob, text, reason, time.perf_counter() - start)
+    sampler, cache = Sampler(network.config.vocab_size), network.new_cache(text.capacity)
+    while text.reason is None:
         start = time.perf_counter()
-        unread = [token]
+        draft = text.draft()
+        logits = network.forward(text.unread(draft), cache, last_only=not draft)  # [1 + guesses, vocab_size]
+        text.passed(1 + len(draft), time.perf_counter() - start)
+        step = text.take(logits[0], sampler, start, drafted=len(draft))
+        yield step
+        for guess, row in zip(draft, logits[1:], strict=True):
+            if text.reason is not None or guess != step.token.id:
+                break
+            step = text.take(row, sampler, time.perf_counter(), guessed=True)
+            yield step
+        if draft:
+            cache.truncate(len(text.prompt) + len(text.generated) - 1)
 
 
-def advance(token: int, pieces: TextPieces, stop_ids: frozenset[int], *, last: bool) -> tuple[str, FinishReason | None]:
-    """The text that `token` adds, and the reason to end after it, if there is one."""
-    text, stopped = ("", True) if token in stop_ids else pieces.push(token)
-    if not (stopped or last):
-        return text, None
-    rest, met = pieces.flush()
-    return text + rest, "stop" if stopped or met else "length"
+def batch_steps(
+    network: Network[Any], texts: Sequence[Continuation], batch_size: int
+) -> Iterator[list[tuple[int, Step]]]:
+    """Continue many texts, at most `batch_size` in a pass; each pass gives (place among `texts`, step) for those in it.
 
+    A text that ends leaves its cache to the next one that waits. Each text gets the tokens that it gets alone, because
+    the network gives each the same logits.
 
-def gather(done: Sequence[Step], prompt: Sequence[int], seed: int | None) -> Generation:
-    """The steps of a finished continuation as one result."""
-    reason = done[-1].finish_reason if done else None
-    if reason is None:
-        raise GenerationError("the continuation has not ended yet; iterate to its end before asking for the result")
-    decode = sum((step.seconds for step in done[1:]), 0.0)
-    return Generation(
-        text="".join(step.text for step in done),
-        ids=[step.token.id for step in done],
-        finish_reason=reason,
-        logprobs=[step.token for step in done],
-        prompt_ids=list(prompt),
-        seed=seed,
-        timings=Timings(done[0].seconds, decode, (len(done) - 1) / decode if decode > 0 else 0.0),
-    )
+    Raises:
+        LogitsError: from a step whose logits allow no choice.
+    """
+    sampler = Sampler(network.config.vocab_size)
+    waiting = deque(enumerate(texts))
+    capacity = max((text.capacity for text in texts), default=0)
+    free = network.new_caches([capacity] * min(batch_size, len(texts)))
+    running: list[tuple[int, Continuation, Any]] = []
+    while waiting or running:
+        while waiting and free:
+            running.append((*waiting.popleft(), free.pop()))
+        start = time.perf_counter()
+        logits = network.forward_batch([(text.unread(), cache) for _, text, cache in running])  # [running, vocab_size]
+        yield [(place, text.take(row, sampler, start)) for (place, text, _), row in zip(running, logits, strict=True)]
+        for _, text, cache in running:
+            if text.reason is not None:
+                cache.truncate(0)
+                free.append(cache)
+        running = [each for each in running if each[1].reason is None]

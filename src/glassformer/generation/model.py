@@ -2,15 +2,18 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast, overload
 
 import numpy as np
 
 from glassformer.generation.asked import Asked, BadWord, Vocabulary, resolve
-from glassformer.generation.decode import Generation, steps
-from glassformer.generation.errors import NoTokenizerError, PromptError
+from glassformer.generation.continuation import Continuation, Generation, Step, gather
+from glassformer.generation.decode import batch_steps, steps
+from glassformer.generation.errors import NoTokenizerError, OptionsError, PromptError
 from glassformer.generation.network import Float32, Network
-from glassformer.generation.prompt import Ids, checked_ids
+from glassformer.generation.options import is_int
+from glassformer.generation.prompt import Prompt, Prompts, are_several, checked_ids
 from glassformer.generation.score import Score, score
 from glassformer.generation.special_ids import end_ids, start_id
 from glassformer.generation.stopping import check_fits
@@ -19,6 +22,7 @@ from glassformer.generation.text import Detokenizer, PaddedDetokenizer, SilentDe
 from glassformer.models.config import GenerationConfig, GPT2Config
 from glassformer.tokenizer.tokenizer import Tokenizer
 
+BATCH_SIZE = 32
 VOCABULARY_FILES = ("vocab.json", "merges.txt", "tokenizer.json")
 
 
@@ -70,7 +74,7 @@ class Model:
         self.tokenizer = tokenizer
         self.recommended = recommended
 
-    def ids(self, text_or_ids: str | Ids) -> list[int]:
+    def ids(self, text_or_ids: Prompt) -> list[int]:
         """Token ids of a text, or the given ids once they are known to be tokens of the vocabulary.
 
         Text that spells a special token is ordinary text here; to mean the token, give its id.
@@ -79,8 +83,11 @@ class Model:
             NoTokenizerError: for text, if the model has no vocabulary.
             PromptError: for anything that is neither text nor ids of this model.
         """
+        return self._ids(text_or_ids, "the prompt")
+
+    def _ids(self, text_or_ids: Prompt, what: str) -> list[int]:
         ids = self.known_tokenizer.encode(text_or_ids) if isinstance(text_or_ids, str) else text_or_ids
-        return checked_ids(ids, self.config.vocab_size)
+        return checked_ids(ids, self.config.vocab_size, what)
 
     @property
     def known_tokenizer(self) -> Tokenizer:
@@ -94,7 +101,7 @@ class Model:
             raise NoTokenizerError(f"this model has no vocabulary, so it knows no text; add {files}, or use token ids")
         return self.tokenizer
 
-    def logits(self, text_or_ids: str | Ids) -> Float32:
+    def logits(self, text_or_ids: Prompt) -> Float32:
         """What the model expects after each token: float32 [tokens, vocab_size], unnormalised log-probabilities.
 
         Raises:
@@ -107,7 +114,7 @@ class Model:
         check_fits(len(ids), self.config.n_positions, "the text")
         return self.network.forward(np.asarray(ids, dtype=np.int32), self.network.new_cache(len(ids)), last_only=False)
 
-    def score(self, text_or_ids: str | Ids) -> Score:
+    def score(self, text_or_ids: Prompt) -> Score:
         """How probable the model finds a text: the log-probability of each token after the first, and the perplexity.
 
         Raises:
@@ -116,85 +123,85 @@ class Model:
         """
         return score(self.network, self.ids(text_or_ids))
 
+    @overload
     def generate(
         self,
-        prompt: str | Ids,
+        prompt: Prompt,
         *,
-        max_new_tokens: int | None = None,
-        max_length: int | None = None,
-        do_sample: bool | None = None,
-        temperature: float | None = None,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        min_p: float | None = None,
-        typical_p: float | None = None,
-        repetition_penalty: float | None = None,
-        presence_penalty: float | None = None,
-        frequency_penalty: float | None = None,
-        logit_bias: Mapping[int, float] | None = None,
-        bad_words: Sequence[BadWord] | None = None,
-        seed: int | None = None,
-        stop: str | Sequence[str] | None = None,
-        stop_ids: Sequence[int] | None = None,
-        ignore_eos: bool = False,
-        logprobs: int = 0,
-    ) -> Generation:
-        """Continue a prompt. `glassformer.generation.asked.Asked` documents each parameter.
+        max_new_tokens: int | None = None, max_length: int | None = None, do_sample: bool | None = None,
+        temperature: float | None = None, top_k: int | None = None, top_p: float | None = None,
+        min_p: float | None = None, typical_p: float | None = None, repetition_penalty: float | None = None,
+        presence_penalty: float | None = None, frequency_penalty: float | None = None,
+        logit_bias: Mapping[int, float] | None = None, bad_words: Sequence[BadWord] | None = None,
+        seed: int | None = None, stop: str | Sequence[str] | None = None, stop_ids: Sequence[int] | None = None,
+        ignore_eos: bool = False, logprobs: int = 0, speculate: bool | None = None,
+    ) -> Generation: ...  # fmt: skip
+
+    @overload
+    def generate(
+        self,
+        prompt: Prompts,
+        *,
+        max_new_tokens: int | None = None, max_length: int | None = None, do_sample: bool | None = None,
+        temperature: float | None = None, top_k: int | None = None, top_p: float | None = None,
+        min_p: float | None = None, typical_p: float | None = None, repetition_penalty: float | None = None,
+        presence_penalty: float | None = None, frequency_penalty: float | None = None,
+        logit_bias: Mapping[int, float] | None = None, bad_words: Sequence[BadWord] | None = None,
+        seed: int | None = None, stop: str | Sequence[str] | None = None, stop_ids: Sequence[int] | None = None,
+        ignore_eos: bool = False, logprobs: int = 0, speculate: bool | None = None,
+        batch_size: int = BATCH_SIZE,
+    ) -> list[Generation]: ...  # fmt: skip
+
+    def generate(
+        self,
+        prompt: Prompt | Prompts,
+        *,
+        max_new_tokens: int | None = None, max_length: int | None = None, do_sample: bool | None = None,
+        temperature: float | None = None, top_k: int | None = None, top_p: float | None = None,
+        min_p: float | None = None, typical_p: float | None = None, repetition_penalty: float | None = None,
+        presence_penalty: float | None = None, frequency_penalty: float | None = None,
+        logit_bias: Mapping[int, float] | None = None, bad_words: Sequence[BadWord] | None = None,
+        seed: int | None = None, stop: str | Sequence[str] | None = None, stop_ids: Sequence[int] | None = None,
+        ignore_eos: bool = False, logprobs: int = 0, speculate: bool | None = None,
+        batch_size: int = BATCH_SIZE,
+    ) -> Generation | list[Generation]:  # fmt: skip
+        """Continue a prompt, or each of several. `glassformer.generation.asked.Asked` documents the parameters.
 
         An empty prompt starts from the model's begin-of-text or end-of-text token. Without a vocabulary the prompt is
         a list of ids and the text of the result is empty.
 
+        A list (or tuple) of texts, or of lists of ids, is continued as a batch, at most `batch_size` of them in a pass:
+        a Generation for each, in their order, with the tokens that it has alone.
+
         Raises:
             OptionsError: naming every parameter that is out of range.
             PromptError: for ids that are not of this model.
-            ContextError: if the prompt exceeds the context window, with both numbers.
+            ContextError: if a prompt exceeds the context window, with both numbers.
             LogitsError: if the network computes NaN, or every token is forbidden.
         """
         asked = Asked(
-            max_new_tokens=max_new_tokens,
-            max_length=max_length,
-            do_sample=do_sample,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            min_p=min_p,
-            typical_p=typical_p,
-            repetition_penalty=repetition_penalty,
-            presence_penalty=presence_penalty,
-            frequency_penalty=frequency_penalty,
-            logit_bias=logit_bias,
-            bad_words=bad_words,
-            seed=seed,
-            stop=stop,
-            stop_ids=stop_ids,
-            ignore_eos=ignore_eos,
-            logprobs=logprobs,
-        )
-        return self._start(prompt, asked).finish()
+            max_new_tokens=max_new_tokens, max_length=max_length, do_sample=do_sample, temperature=temperature,
+            top_k=top_k, top_p=top_p, min_p=min_p, typical_p=typical_p, repetition_penalty=repetition_penalty,
+            presence_penalty=presence_penalty, frequency_penalty=frequency_penalty, logit_bias=logit_bias,
+            bad_words=bad_words, seed=seed, stop=stop, stop_ids=stop_ids, ignore_eos=ignore_eos, logprobs=logprobs,
+            speculate=speculate,
+        )  # fmt: skip
+        if are_several(prompt):
+            return self._generate_all(list(prompt), asked, batch_size)
+        return self._start(cast(Prompt, prompt), asked).finish()
 
     def stream(
         self,
-        prompt: str | Ids,
+        prompt: Prompt,
         *,
-        max_new_tokens: int | None = None,
-        max_length: int | None = None,
-        do_sample: bool | None = None,
-        temperature: float | None = None,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        min_p: float | None = None,
-        typical_p: float | None = None,
-        repetition_penalty: float | None = None,
-        presence_penalty: float | None = None,
-        frequency_penalty: float | None = None,
-        logit_bias: Mapping[int, float] | None = None,
-        bad_words: Sequence[BadWord] | None = None,
-        seed: int | None = None,
-        stop: str | Sequence[str] | None = None,
-        stop_ids: Sequence[int] | None = None,
-        ignore_eos: bool = False,
-        logprobs: int = 0,
-    ) -> TextStream:
+        max_new_tokens: int | None = None, max_length: int | None = None, do_sample: bool | None = None,
+        temperature: float | None = None, top_k: int | None = None, top_p: float | None = None,
+        min_p: float | None = None, typical_p: float | None = None, repetition_penalty: float | None = None,
+        presence_penalty: float | None = None, frequency_penalty: float | None = None,
+        logit_bias: Mapping[int, float] | None = None, bad_words: Sequence[BadWord] | None = None,
+        seed: int | None = None, stop: str | Sequence[str] | None = None, stop_ids: Sequence[int] | None = None,
+        ignore_eos: bool = False, logprobs: int = 0, speculate: bool | None = None,
+    ) -> TextStream:  # fmt: skip
         """The same as `generate`, while it is written: an iterator over pieces of text of whole characters.
 
         Raises:
@@ -202,35 +209,38 @@ class Model:
         """
         _ = self.known_tokenizer
         asked = Asked(
-            max_new_tokens=max_new_tokens,
-            max_length=max_length,
-            do_sample=do_sample,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            min_p=min_p,
-            typical_p=typical_p,
-            repetition_penalty=repetition_penalty,
-            presence_penalty=presence_penalty,
-            frequency_penalty=frequency_penalty,
-            logit_bias=logit_bias,
-            bad_words=bad_words,
-            seed=seed,
-            stop=stop,
-            stop_ids=stop_ids,
-            ignore_eos=ignore_eos,
-            logprobs=logprobs,
-        )
+            max_new_tokens=max_new_tokens, max_length=max_length, do_sample=do_sample, temperature=temperature,
+            top_k=top_k, top_p=top_p, min_p=min_p, typical_p=typical_p, repetition_penalty=repetition_penalty,
+            presence_penalty=presence_penalty, frequency_penalty=frequency_penalty, logit_bias=logit_bias,
+            bad_words=bad_words, seed=seed, stop=stop, stop_ids=stop_ids, ignore_eos=ignore_eos, logprobs=logprobs,
+            speculate=speculate,
+        )  # fmt: skip
         return self._start(prompt, asked)
 
-    def _start(self, prompt: str | Ids, asked: Asked) -> TextStream:
-        ids = self.ids(prompt) or [start_id(self.config, self.recommended)]
+    def _start(self, prompt: Prompt, asked: Asked) -> TextStream:
+        text, seed = self._continuation(prompt, asked)
+        return TextStream(steps(self.network, text), text.prompt, seed)
+
+    def _continuation(self, prompt: Prompt, asked: Asked, what: str = "the prompt") -> tuple[Continuation, int | None]:
+        """What is to be written, and the seed that it is drawn with, if it is."""
+        ids = self._ids(prompt, what) or [start_id(self.config, self.recommended)]
         ends = end_ids(self.config, self.recommended)
         options = resolve(asked, self.recommended, Vocabulary(self.config.vocab_size, ends, self._encode))
         if options.stop:
             _ = self.known_tokenizer
         seed = None if options.sampling.greedy else options.sampling.seed
-        return TextStream(steps(self.network, ids, options, self._detokenizer()), ids, seed)
+        return Continuation(self.network, ids, options, self._detokenizer(), what), seed
+
+    def _generate_all(self, prompts: Sequence[Prompt], asked: Asked, batch_size: int) -> list[Generation]:
+        if not (is_int(batch_size) and batch_size >= 1):
+            raise OptionsError([f"batch_size is {batch_size!r}; it must be a whole number of at least 1"])
+        asked = replace(asked, speculate=asked.speculate and len(prompts) == 1)
+        started = [self._continuation(each, asked, f"prompt {place}") for place, each in enumerate(prompts)]
+        done: list[list[Step]] = [[] for _ in started]
+        for taken in batch_steps(self.network, [text for text, _ in started], batch_size):
+            for place, step in taken:
+                done[place].append(step)
+        return [gather(each, text.prompt, seed) for each, (text, seed) in zip(done, started, strict=True)]
 
     def _encode(self, text: str) -> list[int]:
         return self.known_tokenizer.encode(text)

@@ -1,5 +1,6 @@
 """What generation asks of a model: logits for the next token, and a cache that remembers the tokens before."""
 
+from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -23,6 +24,9 @@ class Cache(Protocol):
     def capacity(self) -> int:
         """Tokens that fit."""
 
+    def truncate(self, length: int) -> None:
+        """Forget the tokens from a position on."""
+
 
 class Network(Protocol[CacheT]):
     """A causal language model."""
@@ -34,5 +38,14 @@ class Network(Protocol[CacheT]):
     def new_cache(self, capacity: int) -> CacheT:
         """An empty cache for `capacity` tokens."""
 
+    def new_caches(self, capacities: Sequence[int]) -> list[CacheT]:
+        """Empty caches that can be read in one batch."""
+
     def forward(self, ids: TokenIds, cache: CacheT, *, last_only: bool = True) -> Float32:
         """Read ids [tokens] after what the cache holds; logits [1, vocab_size], or [tokens, vocab_size] for all."""
+
+    def forward_batch(self, parts: Sequence[tuple[TokenIds, CacheT]], *, last_only: bool = True) -> Float32:
+        """The same for new tokens of several sequences: logits [parts, vocab_size], or [all tokens, vocab_size].
+
+        Each sequence's logits are the same bits as alone.
+        """

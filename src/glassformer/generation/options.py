@@ -144,6 +144,7 @@ class GenerationOptions:
         stop: strings that end the continuation and do not appear in it.
         stop_ids: ids that end the continuation, the model's end-of-text ids among them; their text does not appear.
         logprobs: how many of the most probable tokens to report at each step, beside the chosen one.
+        speculate: guess tokens ahead where that saves time; the tokens are the same.
 
     Raises:
         OptionsError: naming every field that is out of range.
@@ -155,9 +156,12 @@ class GenerationOptions:
     stop: tuple[str, ...] = ()
     stop_ids: frozenset[int] = frozenset()
     logprobs: int = 0
+    speculate: bool = True
 
     def __post_init__(self) -> None:
         problems = [*problems_of(self, LENGTH_CHECKS)]
+        if not is_bool(self.speculate):
+            problems.append(f"speculate is {self.speculate!r}; it must be True or False")
         if not (is_int(self.logprobs) and 0 <= self.logprobs <= MAX_LOGPROBS):
             problems.append(f"logprobs is {self.logprobs!r}; it must be a whole number from 0 to {MAX_LOGPROBS}")
         if not all(isinstance(text, str) and text for text in self.stop):

@@ -1,6 +1,7 @@
 """Token ids from outside, checked before they reach the network."""
 
 from collections.abc import Sequence
+from typing import TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +10,15 @@ from glassformer.generation.errors import PromptError
 from glassformer.generation.options import is_int
 
 Ids = Sequence[int] | npt.NDArray[np.integer]
+Prompt = str | Ids
+Prompts = list[str] | list[list[int]] | list[npt.NDArray[np.integer]] | tuple[str, ...] | tuple[Sequence[int], ...]
+
+
+def are_several(prompt: Prompt | Prompts) -> TypeGuard[Prompts]:
+    """Whether this is a list of prompts and not one: its first item is a text or has items itself."""
+    if not isinstance(prompt, list | tuple) or not prompt:
+        return False
+    return isinstance(prompt[0], str | list | tuple | np.ndarray)
 
 
 def checked_ids(ids: Ids, vocab_size: int, what: str = "the prompt") -> list[int]:

@@ -64,7 +64,7 @@ def check_fits(tokens: int, n_positions: int, what: str = "the prompt") -> None:
         raise ContextError(message, tokens=tokens, limit=n_positions)
 
 
-def room(prompt_tokens: int, n_positions: int, options: GenerationOptions) -> int:
+def room(prompt_tokens: int, n_positions: int, options: GenerationOptions, what: str = "the prompt") -> int:
     """How many tokens may be generated after a prompt: at least 1.
 
     The context window limits what the network reads, and it never reads the last token it wrote: a prompt of n tokens
@@ -73,14 +73,14 @@ def room(prompt_tokens: int, n_positions: int, options: GenerationOptions) -> in
     Raises:
         ContextError: if the prompt exceeds the context window, or leaves no room under `max_length`.
     """
-    check_fits(prompt_tokens, n_positions)
+    check_fits(prompt_tokens, n_positions, what)
     limits = [n_positions - prompt_tokens + 1]
     if options.max_new_tokens is not None:
         limits.append(options.max_new_tokens)
     if options.max_length is not None:
         if prompt_tokens >= options.max_length:
             raise ContextError(
-                f"the prompt has {prompt_tokens} tokens and max_length is {options.max_length}, which counts the "
+                f"{what} has {prompt_tokens} tokens and max_length is {options.max_length}, which counts the "
                 f"prompt; give a max_length of at least {prompt_tokens + 1}, or max_new_tokens instead",
                 tokens=prompt_tokens,
                 limit=options.max_length - 1,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from glassformer.generation.decode import Generation, Step, gather
+from glassformer.generation.continuation import Generation, Step, gather
 
 
 class TextStream(Iterator[str]):
