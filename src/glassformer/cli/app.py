@@ -17,7 +17,7 @@ from glassformer.cli.session import Session
 PROGRAM = "glassformer"
 COMPLETION_VARIABLE = "_GLASSFORMER_COMPLETE"
 # Each name is a module of this folder that holds the click command `command`.
-COMMANDS = ("generate", "tokenize", "score", "bench", "info", "pull", "quantize", "kernels", "completion")
+COMMANDS = ("generate", "tokenize", "score", "evaluate", "bench", "info", "pull", "quantize", "kernels", "completion")
 
 
 class LazyGroup(click.Group):

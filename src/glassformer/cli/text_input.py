@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+from pathlib import Path
 
 import click
 
@@ -11,7 +12,7 @@ from glassformer.errors import GlassformerError
 
 
 class InputTextError(GlassformerError):
-    """Standard input that is not UTF-8 text."""
+    """A file or standard input that is no text to be had."""
 
 
 def argument_text(value: str, name: str) -> str:
@@ -38,6 +39,39 @@ def text_or_stdin(value: str, name: str) -> str:
     return read_stdin() if value == "-" else argument_text(value, name)
 
 
+def documents_of(value: str, separator: str | None) -> list[str]:
+    """The documents of an argument that is a text, a file or `-`, cut at a separator.
+
+    Raises:
+        InputTextError: a file that is missing or cannot be read, or that is not UTF-8.
+        click.UsageError: an empty separator.
+    """
+    if separator == "":
+        raise click.UsageError("--separator is empty; give the text that stands between documents")
+    text = text_of(value)
+    documents = [text] if separator is None else text.split(separator)
+    return [each for each in documents if each.strip()] or [text]
+
+
+def text_of(value: str) -> str:
+    """The text that an argument gives: itself, a file's content, or standard input where it is `-`."""
+    if value == "-":
+        return read_stdin()
+    path = Path(value)
+    try:
+        is_file = path.is_file()
+    except OSError:  # longer than any name of a file
+        is_file = False
+    if is_file:
+        try:
+            return decoded(path.read_bytes(), value)
+        except OSError as error:
+            raise InputTextError(f"{value}: cannot read it: {error.strerror or error}") from error
+    if value.isascii() and not any(map(str.isspace, value)) and any(mark in value for mark in "./\\"):
+        raise InputTextError(f"{value}: no such file; give a file, the text itself, or - for standard input")
+    return argument_text(value, "TEXT")
+
+
 def read_stdin() -> str:
     """All of standard input as text. Line ends stay as they are.
 
@@ -48,12 +82,20 @@ def read_stdin() -> str:
         raise InputTextError("standard input is closed; give the text as an argument, or pipe it in")
     if terminal.is_terminal(sys.stdin):
         terminal.note("Reading from the terminal; an end-of-file (Ctrl-D, on Windows Ctrl-Z and Enter) ends the text.")
-    data = sys.stdin.buffer.read()
+    return decoded(sys.stdin.buffer.read(), "standard input")
+
+
+def decoded(data: bytes, name: str) -> str:
+    """Bytes as the text that they must be.
+
+    Raises:
+        InputTextError: they are not valid UTF-8.
+    """
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputTextError(
-            f"standard input is not valid UTF-8: byte 0x{data[error.start]:02X} at offset {error.start}; "
+            f"{name} is not valid UTF-8: byte 0x{data[error.start]:02X} at offset {error.start}; "
             "convert it first, for instance with `iconv -t utf-8`"
         ) from error
 

@@ -11,6 +11,7 @@ from glassformer.generation.asked import Asked, BadWord, Vocabulary, resolve
 from glassformer.generation.continuation import Continuation, Generation, Step, gather
 from glassformer.generation.decode import batch_steps, steps
 from glassformer.generation.errors import NoTokenizerError, OptionsError, PromptError
+from glassformer.generation.evaluate import Evaluation, EvaluationError, evaluate
 from glassformer.generation.network import Float32, Network
 from glassformer.generation.options import is_int
 from glassformer.generation.prompt import Prompt, Prompts, are_several, checked_ids
@@ -122,6 +123,38 @@ class Model:
             ContextError: if the text exceeds the context window.
         """
         return score(self.network, self.ids(text_or_ids))
+
+    def evaluate(
+        self,
+        text_or_ids: Prompt | Prompts,
+        *,
+        against: "Model | None" = None,
+        context: int | None = None,
+        stride: int | None = None,
+        worst: int = 10,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Evaluation:
+        """How well the model predicts a text of any length, and how far its predictions are from another model's.
+
+        Several texts are read each on its own. `glassformer.generation.evaluate` documents parameters and result.
+
+        Raises:
+            EvaluationError: for fewer than two tokens, windows out of range, or models that cannot be compared.
+            PromptError: for ids that are not of this model.
+        """
+        documents = self._documents(text_or_ids)
+        if against is not None and against._documents(text_or_ids) != documents:
+            raise EvaluationError("the models make different tokens of this text; compare models of one vocabulary")
+        other = None if against is None else against.network
+        return evaluate(
+            self.network, documents, against=other, context=context, stride=stride, worst=worst, progress=progress
+        )
+
+    def _documents(self, texts: Prompt | Prompts) -> list[list[int]]:
+        if not are_several(texts):
+            return [self.ids(cast(Prompt, texts))]
+        several: Sequence[Prompt] = list(texts)
+        return [self._ids(text, f"text {place}") for place, text in enumerate(several)]
 
     @overload
     def generate(
