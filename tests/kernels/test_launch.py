@@ -44,7 +44,7 @@ def test_a_late_worker_finds_a_closed_word_and_takes_nothing() -> None:
     for word in ((6 << 32) | launch.CLOSED, (6 << 32) | 100, (8 << 32) | 5):
         control[launch.WORD], control[launch.TASKS], control[launch.CHUNK] = word, 100, 1
         control[launch.ENTRY] = control[launch.ARGUMENTS] = 0  # a call would be the end of this process
-        launch.share(control, 6)
+        launch.share(control, 6, 0)
         assert control[launch.WORD] == word
         assert control[launch.DONE] == 0
 

@@ -21,7 +21,7 @@ Kind = type[Value]
 WRITTEN_OUT = {
     "convert", "saturate", "bitcast", "load", "store", "offset", "cast", "gather", "prefetch", "broadcast_4", "shuffle",
     "part", "lane", "insert", "lane_numbers", "select", "mask_bits", "dot_u8_i8", "floordiv", "mod", "all_of", "any_of",
-    "atomic_load", "atomic_store", "atomic_add", "compare_exchange", "pause", "call_entry", "barrier",
+    "atomic_load", "atomic_store", "atomic_add", "compare_exchange", "pause", "call_entry", "barrier", "clock",
 }  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from glassformer.simd.types import SCALARS, bf16, f32, i32, numpy_dtype
 
 Array = npt.NDArray[Any]
 SIZE = 256
-WITH_THREADS = {"barrier", "call_entry"}  # in test_threads.py
+WITH_THREADS = {"barrier", "call_entry", "clock"}  # in test_atomics.py and test_clock.py
 FLOAT_EDGES = [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1.5, 2.5, -0.3333, 1e10, -4.2e9]
 
 

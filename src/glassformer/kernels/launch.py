@@ -11,6 +11,7 @@ from glassformer.simd import (
     atomic_load,
     atomic_store,
     call_entry,
+    clock,
     compare_exchange,
     i64,
     kernel,
@@ -22,9 +23,14 @@ WORD = 0  # generation * 2^32 + next task
 DONE = 8  # tasks finished
 STOP = 16
 ENTRY, ARGUMENTS, TASKS, CHUNK = 24, 25, 26, 27
+LAUNCH, THREADS = 28, 29  # where launches are timed: number of the current one in its list; threads of the pool
 PARKED = 32  # of thread 0; each further thread 8 on
 NEXT_BITS = 32
 CLOSED = (1 << NEXT_BITS) - 1
+# Where launches are timed, there is room behind the control block, for each thread and each of TIMED launches: the
+# ticks at which the thread began its first task and ended its last, and how many it worked. 0: it did not take part.
+TIMED = 1024  # launches of a list at most
+BEGAN, ENDED, WORKED, TIMES = 0, 1, 2, 3
 RECORD = 4  # a launch in a list: entry, arguments, tasks, tasks of a claim (0: the leader does all, unannounced)
 
 
@@ -33,12 +39,35 @@ def control_size(threads: int) -> int:
     return PARKED + 8 * threads
 
 
+def timed_size(threads: int) -> int:
+    """Numbers in a control block with room for times."""
+    return control_size(threads) + TIMED * TIMES * threads
+
+
 @kernel
-def share(control: Pointer[i64], generation: i64) -> None:
+def run_tasks(
+    control: Pointer[i64], thread: i64, entry: i64, arguments: i64, first: i64, last: i64, *, PROFILE: bool
+) -> None:
+    """Run tasks of the current launch, and write down when, where launches are timed."""
+    if PROFILE:
+        began = clock()
+        call_entry(entry, arguments, first, last)
+        ended = clock()
+        times = control + (PARKED + 8 * control[THREADS] + TIMES * (thread * TIMED + control[LAUNCH]))
+        if times[WORKED] == 0:
+            times[BEGAN] = began
+        times[ENDED] = ended
+        times[WORKED] = times[WORKED] + max(ended - began, 1)
+    else:
+        call_entry(entry, arguments, first, last)
+
+
+@kernel
+def share(control: Pointer[i64], generation: i64, thread: i64, *, PROFILE: bool = False) -> None:
     """Claim and run tasks of a launch until none is left or it is over.
 
-    ENTRY and ARGUMENTS are read behind a successful claim alone: the leader does not touch them before that claim is
-    done.
+    ENTRY, ARGUMENTS and LAUNCH are read behind a successful claim alone: the leader does not touch them before that
+    claim is done.
     """
     while True:
         word = atomic_load(control + WORD)
@@ -50,7 +79,7 @@ def share(control: Pointer[i64], generation: i64) -> None:
         # Had the leader begun to write the next launch since the word was read, the exchange fails: it closes the word
         # before it writes TASKS, and both writes are atomic, so whoever saw the new number finds the word closed.
         if compare_exchange(control + WORD, word, word + (last - first)) == word:
-            call_entry(control[ENTRY], control[ARGUMENTS], first, last)
+            run_tasks(control, thread, control[ENTRY], control[ARGUMENTS], first, last, PROFILE=PROFILE)
             atomic_add(control + DONE, last - first)
 
 
@@ -69,20 +98,22 @@ def announce(control: Pointer[i64], record: Pointer[i64]) -> i64:
 
 
 @kernel
-def replay(control: Pointer[i64], records: Pointer[i64], count: i64) -> None:
+def replay(control: Pointer[i64], records: Pointer[i64], count: i64, *, PROFILE: bool = False) -> None:
     """The leader: run a list of launches, each after the one before it is done, with whatever workers are awake."""
     for i in range(count):
         record = records + i * RECORD
+        if PROFILE:
+            control[LAUNCH] = i  # nobody reads it: the launch before is done
         if record[3] == 0:
-            call_entry(record[0], record[1], 0, record[2])
+            run_tasks(control, 0, record[0], record[1], 0, record[2], PROFILE=PROFILE)
         else:
-            share(control, announce(control, record))
+            share(control, announce(control, record), 0, PROFILE=PROFILE)
             while atomic_load(control + DONE) < record[2]:
                 pause()
 
 
 @kernel
-def work(control: Pointer[i64], thread: i64, spins: i64) -> i64:
+def work(control: Pointer[i64], thread: i64, spins: i64, *, PROFILE: bool = False) -> i64:
     """A worker: take part in launches; return 0 to be parked after so many turns without one, 1 to end.
 
     A worker says that it parks, then looks once more. One that parks just as a launch comes is missed until the next
@@ -98,7 +129,7 @@ def work(control: Pointer[i64], thread: i64, spins: i64) -> i64:
         generation = atomic_load(control + WORD) >> NEXT_BITS
         if generation != seen:
             seen = generation
-            share(control, generation)
+            share(control, generation, thread, PROFILE=PROFILE)
             waited = i64(0)
         elif waited < spins:
             waited += 1

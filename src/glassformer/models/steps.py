@@ -61,7 +61,7 @@ class Steps:
         recorder = Recorder(self.executor)
         batch = Batch.empty(form, np.zeros(1, np.uint8))
         logits = self.forward(Ops(recorder), batch)
-        return Step(batch, recorder.plan([logits]), logits)
+        return Step(batch, recorder.plan([logits], batch.tiles), logits)
 
     def forget(self) -> None:
         """Drop the plans that were not used for longest, beyond what may be kept. The newest stays."""

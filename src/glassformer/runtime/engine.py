@@ -28,14 +28,14 @@ from glassformer.runtime.arrays import (
 from glassformer.runtime.attention import attend, attend_batch, head_rows, one_stride
 from glassformer.runtime.batch import Batch
 from glassformer.runtime.epilogue import Epilogue
-from glassformer.runtime.executor import Executor, Launch
+from glassformer.runtime.executor import Cost, Executor, Launch
 from glassformer.runtime.kv_cache import KVCache
 from glassformer.runtime.linear import linear, matmul_arrays
 from glassformer.runtime.packed import PackedMatrix, Table
 from glassformer.runtime.quantized import QuantizedMatrix, QuantizedRows, embedding_rows_q8
 from glassformer.simd import Kernel, absolute, add, div, exp, log, maximum, minimum, mul, neg, sqrt, sub
 from glassformer.simd.table import Operation
-from glassformer.simd.types import f32
+from glassformer.simd.types import byte_size, f32
 
 ACTIVATIONS: dict[str, Kernel] = {
     "gelu_new": activation.gelu_tanh, "gelu": activation.gelu_exact, "relu": activation.relu, "silu": activation.silu,
@@ -241,7 +241,8 @@ class Ops:
         index = as_ids(ids, rows)
         out = self.executor.empty((index.size, width))  # [count, width]
         kernel = embedding.specialise(W=table.kind, BLOCK=block)
-        self.executor.run(Launch(kernel, (table.data, index, out, width), index.size, out.size))
+        cost = Cost(0, out.size * (4 + byte_size(table.kind)))
+        self.executor.run(Launch(kernel, (table.data, index, out, width), index.size, out.size, cost))
         return out.reshape(*index.shape, width)
 
     # ------------------------------------------------------------ attention

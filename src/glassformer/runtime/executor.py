@@ -6,7 +6,7 @@ import ctypes
 import os
 import threading
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Protocol
 
@@ -47,6 +47,24 @@ class Launch:
     work: int  # elementary steps in all, to tell small launches
     cost: Cost = Cost()
 
+    @property
+    def least(self) -> Cost:
+        """The cost; where it says nothing of bytes, every array is read or written once."""
+        if self.cost.bytes:
+            return self.cost
+        arrays = {id(a): a.nbytes for a in self.arguments if isinstance(a, np.ndarray)}
+        return replace(self.cost, bytes=sum(arrays.values()))
+
+
+class Watch(Protocol):
+    """Stands between an executor and its threads for a while, to measure what they do."""
+
+    def replay(self, plan: Any) -> None:
+        """Run a plan."""
+
+    def run(self, launch: Launch, chunk: int) -> None:
+        """Run a launch whose tasks are claimed so many at a time; 0: the calling thread does all."""
+
 
 class Executor(Protocol):
     """Runs or records launches. `empty` gives the buffers that operations write, so that a recorder can place them."""
@@ -71,6 +89,7 @@ class Eager:
         self._pool: WorkerPool | None = None
         self._process = 0
         self.as_python = reference.wanted()
+        self.watch: Watch | None = None
 
     def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> npt.NDArray[Any]:
         """A new array for a result."""
@@ -87,13 +106,17 @@ class Eager:
             arguments = [np.atleast_1d(a) if isinstance(a, np.ndarray) else a for a in launch.arguments]
             launch.kernel(*arguments, begin=0, end=launch.tasks)
             return
+        alone = self.threads == 1 or launch.tasks == 1 or launch.work < SMALL
+        chunk = 0 if alone else claim_size(launch.tasks, self.threads)
+        if self.watch is not None:
+            self.watch.run(launch, chunk)
+            return
         loaded = launch.kernel.load(self.target)
         block = loaded.pack(launch.arguments)
-        if self.threads == 1 or launch.tasks == 1 or launch.work < SMALL:
+        if alone:
             loaded.entry(block, 0, launch.tasks)
         else:
             memory = ctypes.create_string_buffer(block, len(block))
-            chunk = claim_size(launch.tasks, self.threads)
             self.replay(np.array([[loaded.address, ctypes.addressof(memory), launch.tasks, chunk]], np.int64))
 
     def replay(self, records: npt.NDArray[np.int64]) -> None:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from glassformer.kernels.matmul import BLOCK, matmul
 from glassformer.runtime.arrays import Float32, ShapeError, as_float32, broadcast_shape, item_offsets
 from glassformer.runtime.epilogue import Epilogue
-from glassformer.runtime.executor import Executor, Launch
+from glassformer.runtime.executor import Cost, Executor, Launch
 from glassformer.runtime.packed import PackedMatrix
 from glassformer.runtime.quantized import QuantizedMatrix, QuantizedRows, linear_quantized
 from glassformer.simd.types import byte_size, f32
@@ -79,4 +79,5 @@ def product(
     arguments = (
         x, data, *epilogue.arguments, out, *offsets, m, k, n, k, k_stride, block_stride, depth
     )  # fmt: skip
-    executor.run(Launch(kernel, arguments, len(offsets[0]) * -(-n // BLOCK), out.size * k))
+    cost = Cost(2 * out.size * k)
+    executor.run(Launch(kernel, arguments, len(offsets[0]) * -(-n // BLOCK), out.size * k, cost))

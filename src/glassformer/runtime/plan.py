@@ -58,26 +58,28 @@ class Recorder:
             self.launches.append(launch)
             self.scopes.append(self.scope)
 
-    def plan(self, outputs: Sequence[Array] = ()) -> Plan:
+    def plan(self, outputs: Sequence[Array] = (), tiles: Array | None = None) -> Plan:
         """What was recorded. `outputs` keep memory of their own: they can be read after a replay."""
         kept = {address_of(array) for array in outputs}
         placed = [b for b in self.buffers if not any(0 <= a - address_of(b) < b.nbytes for a in kept)]
-        return Plan(self.executor, self.launches, self.scopes, placed)
+        return Plan(self.executor, self.launches, self.scopes, placed, tiles)
 
 
 class Plan:
     """Launches on fixed buffers. Not for two threads at once: they would share the buffers.
 
     kernels, costs, scopes: of the launches, in order, the part of the model that each belongs to last. records:
-    [launches, RECORD], what `glassformer.kernels.launch.replay` reads. nbytes: of buffers and arguments.
+    [launches, RECORD], what `glassformer.kernels.launch.replay` reads. nbytes: of buffers and arguments. tiles: those
+    of a batch (`glassformer.kernels.attention`), from which a profile counts what attention looks at.
     """
 
     def __init__(
-        self, executor: Eager, launches: Sequence[Launch], scopes: Sequence[str], buffers: Sequence[Array]
-    ) -> None:
-        self.executor = executor
+        self, executor: Eager, launches: Sequence[Launch], scopes: Sequence[str], buffers: Sequence[Array],
+        tiles: Array | None = None,
+    ) -> None:  # fmt: skip
+        self.executor, self.tiles = executor, tiles
         self.kernels = tuple(launch.kernel for launch in launches)
-        self.costs = tuple(launch.cost for launch in launches)
+        self.costs = tuple(launch.least for launch in launches)
         self.scopes = tuple(scopes)
         self.records: npt.NDArray[np.int64] = np.zeros((len(launches), RECORD), np.int64)
         self.launches = tuple(launches) if executor.as_python else ()
@@ -129,6 +131,8 @@ class Plan:
             for launch in self.launches:
                 arguments = tuple(self.pointed.get(id(a), a) for a in launch.arguments)
                 self.executor.run(replace(launch, arguments=arguments))
+        elif self.executor.watch is not None:
+            self.executor.watch.replay(self)
         else:
             self.executor.replay(self.records)
 

@@ -15,7 +15,7 @@ from glassformer.kernels.matmul_quantized import matmul_quantized
 from glassformer.kernels.pack_quantized import pack_quantized
 from glassformer.kernels.quantize import GROUP, embedding_q8, quantize_rows
 from glassformer.runtime.epilogue import Epilogue
-from glassformer.runtime.executor import Executor, Launch
+from glassformer.runtime.executor import Cost, Executor, Launch
 from glassformer.runtime.memory import aligned
 from glassformer.simd.types import Value
 
@@ -125,7 +125,8 @@ def linear_quantized(
         x.codes, x.scales, x.sums, weight.codes, weight.scales, *epilogue.arguments, out, x.rows,
         weight.inputs, weight.outputs,
     )  # fmt: skip
-    executor.run(Launch(kernel, arguments, -(-weight.outputs // BLOCK), out.size * weight.inputs // 4))
+    cost = Cost(2 * out.size * weight.inputs)
+    executor.run(Launch(kernel, arguments, -(-weight.outputs // BLOCK), out.size * weight.inputs // 4, cost))
     return out
 
 
@@ -135,5 +136,6 @@ def embedding_rows_q8(executor: Executor, table: QuantizedMatrix, ids: npt.NDArr
         raise QuantizationError(f"a table of {table.bits} bits cannot be looked up in; hold it in 8")
     out = executor.empty((ids.size, table.inputs))  # [count, width]
     kernel = embedding_q8.specialise()
-    executor.run(Launch(kernel, (table.codes, table.scales, ids, out, table.inputs), ids.size, 4 * out.size))
+    arguments = (table.codes, table.scales, ids, out, table.inputs)
+    executor.run(Launch(kernel, arguments, ids.size, 4 * out.size, Cost(0, 5 * out.size)))
     return out

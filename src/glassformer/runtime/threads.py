@@ -26,12 +26,16 @@ class WorkerPool:
     See `glassformer.kernels.launch` for the protocol.
     """
 
-    def __init__(self, threads: int, target: Target, *, pin: bool = True) -> None:
+    def __init__(self, threads: int, target: Target, *, pin: bool = True, timed: bool = False) -> None:
         self.threads = threads
-        self.control: npt.NDArray[np.int64] = aligned(launch.control_size(threads))
+        size = launch.timed_size(threads) if timed else launch.control_size(threads)
+        self.control: npt.NDArray[np.int64] = aligned(size)
+        self.control[launch.THREADS] = threads
         self.wake = [threading.Semaphore(0) for _ in range(threads)]
         self.turn = threading.Lock()  # one leader at a time
-        self.lead, self.work = (k.specialise().load(target) for k in (launch.replay, launch.work))
+        self.lead, self.work = (
+            kernel.specialise(PROFILE=timed).load(target) for kernel in (launch.replay, launch.work)
+        )
         for thread in range(1, threads):
             self.control[launch.PARKED + 8 * thread] = 1  # until it says otherwise
             cpu = affinity()[thread] if pin and thread < len(affinity()) else None

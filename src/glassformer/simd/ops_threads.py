@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -165,6 +166,26 @@ pause = define(
 )
 
 
+def lower_clock(b: Builder, result: Kind) -> str:
+    return "0"
+
+
+def lower_clock_counter(b: Builder, result: Kind) -> str:
+    return b.intrinsic("llvm.readcyclecounter", "i64")  # rdtsc; cntvct_el0, which user code may read
+
+
+clock = define(
+    "clock",
+    "ticks of a counter that all threads share and whose rate does not change; 0 on targets without one",
+    "",
+    lambda operands: Signature((), i64),
+    lambda result: np.array(time.perf_counter_ns()),
+    lower_clock,
+    group="threads",
+    overrides={"x86": lower_clock_counter, "arm64": lower_clock_counter},
+)
+
+
 def sign_call_entry(operands: Sequence[Operand]) -> Signature:
     kinds = tuple(need_integer(o, i64, "an operand of call_entry") for o in operands)
     return Signature(kinds, i64)
@@ -189,4 +210,4 @@ call_entry = define(
     group="threads",
 )
 
-__all__ = ["atomic_add", "atomic_load", "atomic_store", "call_entry", "compare_exchange", "pause"]
+__all__ = ["atomic_add", "atomic_load", "atomic_store", "call_entry", "clock", "compare_exchange", "pause"]
