@@ -19,11 +19,15 @@ from glassformer.simd import (
     f16x16,
     f32,
     f32x16,
+    f32xN,
     fma,
+    gather,
     i8,
+    i8x16,
     i32,
     i32x16,
     i64,
+    i64x16,
     kernel,
     lane_numbers,
     load,
@@ -50,48 +54,79 @@ TILE = 4
 ROW, ROWS, POSITION, TABLE = 0, 1, 2, 3
 
 
-def query_tile(longest: int, vector_bits: int) -> int:
-    """Rows of a tile: more of them share what is read, as far as registers hold their sums."""
+def tile_rows(longest: int, vector_bits: int) -> int:
+    """Rows of a tile at most, for sequences of which the longest has so many."""
     if longest == 1:
         return 1
-    return 4 if longest >= 256 and vector_bits >= 512 else 2
+    if vector_bits < 512:
+        return 2  # as many as registers hold
+    return 16 if longest >= 64 else 4
 
 
-# What the softmax of a query remembers: see `soften`. A cache line, so that vectors behind it are aligned.
-STATE = 16
+def query_rows(rows: int) -> int:
+    """Rows whose sums are held in registers together, of a tile of so many."""
+    return min(rows, 4)
 
 
-def scratch_size(queries: int, vectors: int) -> int:
-    """Numbers that a task writes on the way."""
-    return queries * (KEYS + STATE + 16 * vectors)
+# What the softmax of a tile remembers, 16 numbers each, number i for query i: the highest score so far, the sum of
+# weights, and by how much what was summed before must shrink.
+HIGHEST, TOTAL, SHRINK, STATES = 0, 16, 32, 48
+
+
+def scratch_size(rows: int, queries: int, vectors: int) -> int:
+    """Numbers that a task of so many rows writes on the way."""
+    return -(-rows // queries) * (STATES + queries * (KEYS + 16 * vectors))
 
 
 @kernel
-def append_row(
-    k: Pointer[f32], v: Pointer[f32], chunk: Pointer[u8], slot: i64, head_dim: i64, padded: i64,
+def inverse_of(scale: f32xN) -> f32xN:
+    """1 / scale, 0 where the scale is 0 or NaN."""
+    return select(scale > 0.0, 1.0 / scale, 0.0)
+
+
+@kernel
+def append_key(
+    k: Pointer[f32], chunk: Pointer[u8], slot: i64, head_dim: i64, inverse: f32, *, W: type[Value], QUANTIZED: bool
+) -> None:
+    """Write one position's key [head_dim] into its chunk."""
+    column = cast(chunk, W) + slot // 16 * 16 * head_dim + slot % 16
+    for d in range(head_dim):
+        if QUANTIZED:
+            column[d * 16] = saturate(round_even(k[d] * inverse), i8)
+        else:
+            column[d * 16] = W(k[d])
+
+
+@kernel
+def append_keys(
+    k: Pointer[f32], chunk: Pointer[u8], slot: i64, row_stride: i64, head_dim: i64, scales: Pointer[f16],
     *, W: type[Value], QUANTIZED: bool,
 ) -> None:  # fmt: skip
-    """Write one position's key and value [head_dim] into its chunk."""
-    keys = cast(chunk, W)
-    column = keys + slot // 16 * 16 * head_dim + slot % 16
-    row = keys + KEYS * head_dim + slot * padded
-    if QUANTIZED:
-        scales = cast(keys + KEYS * (head_dim + padded), f16)
-        key_scale = eight_bit_scale(k, head_dim)
-        value_scale = eight_bit_scale(v, head_dim)
-        scales[slot] = key_scale
-        scales[KEYS + slot] = value_scale
-        inverse = 1.0 / f32(key_scale) if f32(key_scale) > 0.0 else f32(0.0)
-        for d in range(head_dim):
-            column[d * 16] = saturate(round_even(k[d] * inverse), i8)
-        inverse = 1.0 / f32(value_scale) if f32(value_scale) > 0.0 else f32(0.0)
-        for d in range(head_dim):
-            row[d] = saturate(round_even(v[d] * inverse), i8)
-    else:
-        for d in range(head_dim):
-            column[d * 16] = W(k[d])
-        for d in range(0, head_dim, 16):
-            store(row + d, vector(W, 16)(load(v + d, f32x16, count=head_dim - d)), count=head_dim - d)
+    """The same for 16 positions, of which `slot` is the first and a multiple of 16: whole vectors are written."""
+    column = cast(chunk, W) + slot * head_dim
+    rows = lane_numbers(i64x16) * row_stride
+    for d in range(head_dim):
+        x = gather(k + d, rows)
+        if QUANTIZED:
+            inverse = inverse_of(f32x16(load(scales + slot, f16x16)))
+            store(column + d * 16, saturate(round_even(x * inverse), i8x16))
+        else:
+            store(column + d * 16, vector(W, 16)(x))
+
+
+@kernel
+def append_value(
+    v: Pointer[f32], chunk: Pointer[u8], slot: i64, head_dim: i64, padded: i64, inverse: f32,
+    *, W: type[Value], QUANTIZED: bool,
+) -> None:  # fmt: skip
+    """Write one position's value [head_dim] into its chunk."""
+    row = cast(chunk, W) + KEYS * head_dim + slot * padded
+    for d in range(0, head_dim, 16):
+        x = load(v + d, f32x16, count=head_dim - d)
+        if QUANTIZED:
+            store(row + d, saturate(round_even(x * inverse), i8x16), count=head_dim - d)
+        else:
+            store(row + d, vector(W, 16)(x), count=head_dim - d)
 
 
 @kernel
@@ -112,28 +147,43 @@ def append_tile(
     block_stride: i64, head_dim: i64, padded: i64, *, W: type[Value], QUANTIZED: bool,
 ) -> None:  # fmt: skip
     """Write a tile's new keys and values of one head; pointers stand at the head, `inside` at its chunk in block 0."""
+    whole = tile[ROWS] == 16 and tile[POSITION] % 16 == 0
     for i in range(tile[ROWS]):
-        position = tile[POSITION] + i
-        chunk = inside + table[tile[TABLE] + position // KEYS] * block_stride
-        source = (tile[ROW] + i) * row_stride
-        append_row(k + source, v + source, chunk, position % KEYS, head_dim, padded, W=W, QUANTIZED=QUANTIZED)
+        slot = (tile[POSITION] + i) % KEYS
+        chunk = inside + table[tile[TABLE] + (tile[POSITION] + i) // KEYS] * block_stride
+        scales = cast(cast(chunk, W) + KEYS * (head_dim + padded), f16)
+        key = k + (tile[ROW] + i) * row_stride
+        value = v + (tile[ROW] + i) * row_stride
+        key_inverse = f32(1.0)
+        value_inverse = f32(1.0)
+        if QUANTIZED:
+            scales[slot] = eight_bit_scale(key, head_dim)
+            scales[KEYS + slot] = eight_bit_scale(value, head_dim)
+            key_inverse = inverse_of(f32(scales[slot]))
+            value_inverse = inverse_of(f32(scales[KEYS + slot]))
+        append_value(value, chunk, slot, head_dim, padded, value_inverse, W=W, QUANTIZED=QUANTIZED)
+        if not whole:
+            append_key(key, chunk, slot, head_dim, key_inverse, W=W, QUANTIZED=QUANTIZED)
+        elif i == 15:
+            first = key - 15 * row_stride
+            append_keys(first, chunk, slot - 15, row_stride, head_dim, scales, W=W, QUANTIZED=QUANTIZED)
 
 
 @kernel
 def append(
     k: Pointer[f32], v: Pointer[f32], memory: Pointer[u8], tiles: Pointer[i64], table: Pointer[i64], row_stride: i64,
-    n_tiles: i64, layer_offset: i64, block_stride: i64, chunk_stride: i64, head_dim: i64, padded: i64,
+    heads: i64, layer_offset: i64, block_stride: i64, chunk_stride: i64, head_dim: i64, padded: i64,
     begin: i64, end: i64, *, W: type[Value], QUANTIZED: bool,
 ) -> None:  # fmt: skip
     """Write the tiles' new keys and values;  k, v: [rows, heads, head_dim]; strides of memory in bytes.
 
-    A task is a tile of one head.
+    A task is a tile of one head; the heads of a row lie together, so they are taken one after the other.
     """
     for task in range(begin, end):
-        head = task // n_tiles
+        head = task % heads
         append_tile(
             k + head * head_dim, v + head * head_dim, memory + layer_offset + head * chunk_stride,
-            tiles + task % n_tiles * TILE, table, row_stride, block_stride, head_dim, padded, W=W, QUANTIZED=QUANTIZED,
+            tiles + task // heads * TILE, table, row_stride, block_stride, head_dim, padded, W=W, QUANTIZED=QUANTIZED,
         )  # fmt: skip
 
 
@@ -169,28 +219,33 @@ def score(
 
 
 @kernel
-def soften(weights: Pointer[f32], state: Pointer[f32], scales: Pointer[f16], *, QUANTIZED: bool) -> None:
-    """A block's scores [KEYS] to weights that are relative to the highest score so far.
+def soften(weights: Pointer[f32], states: Pointer[f32], scales: Pointer[f16], *, QUERIES: int, QUANTIZED: bool) -> None:
+    """A block's scores [QUERIES, KEYS] to weights that are relative to the highest score of each query so far.
 
-    state: that score, the sum of weights, and by how much what was summed before must shrink.
+    The queries' chains are long and narrow, so they go side by side; what is one number a query is one vector.
     """
-    top = f32x16(LOWEST)
-    for j in static_range(0, KEYS, 16):
-        top = maximum(top, load(weights + j, f32x16))
-    newest = maximum(state[0], reduce_max(top))
-    amount = f32x16(0.0)
-    for j in static_range(0, KEYS, 16):
-        power = exp(load(weights + j, f32x16) - newest)
-        amount = amount + power
-        if QUANTIZED:  # the values' scales, which the sum of weights is without
-            power = power * f32x16(load(scales + KEYS + j, f16x16))
-        store(weights + j, power)
-    shrink = f32(1.0)
-    if newest > state[0]:  # what exp(0) is
-        shrink = exp(state[0] - newest)
-    state[0] = newest
-    state[1] = fma(state[1], shrink, reduce_add(amount))
-    state[2] = shrink
+    lane = lane_numbers(i32x16)
+    highest = load(states + HIGHEST, f32x16)
+    newest = highest
+    for i in static_range(QUERIES):
+        top = load(weights + i * KEYS, f32x16)
+        for j in static_range(16, KEYS, 16):
+            top = maximum(top, load(weights + (i * KEYS + j), f32x16))
+        newest = select(lane == i, maximum(newest, reduce_max(top)), newest)
+    store(states + HIGHEST, newest)
+    shrink = exp(highest - newest)
+    store(states + SHRINK, shrink)
+    amounts = f32x16(0.0)
+    for i in static_range(QUERIES):
+        amount = f32x16(0.0)
+        for j in static_range(0, KEYS, 16):
+            power = exp(load(weights + (i * KEYS + j), f32x16) - states[HIGHEST + i])
+            amount = amount + power
+            if QUANTIZED:  # the values' scales, which the sum of weights is without
+                power = power * f32x16(load(scales + KEYS + j, f16x16))
+            store(weights + (i * KEYS + j), power)
+        amounts = select(lane == i, reduce_add(amount), amounts)
+    store(states + TOTAL, fma(load(states + TOTAL, f32x16), shrink, amounts))
 
 
 @kernel
@@ -205,7 +260,7 @@ def mix(
     row = cast(values, W)
     STEP = 16 * VECTORS * byte_size(W)
     total = [
-        [load(mixed + (i * VECTORS + d) * 16, f32x16) * states[i * STATE + 2] for d in static_range(VECTORS)]
+        [load(mixed + (i * VECTORS + d) * 16, f32x16) * states[SHRINK + i] for d in static_range(VECTORS)]
         for i in static_range(QUERIES)
     ]
     # First the positions that all queries see, then one by one those that only later queries do: a weight of zero would
@@ -231,17 +286,63 @@ def mix(
 
 
 @kernel
+def look(
+    q: Pointer[f32], row_stride: i64, rows: i64, chunk: Pointer[u8], states: Pointer[f32], position: i64, head_dim: i64,
+    scale: f32, ahead: Pointer[u8], *, VECTORS: int, QUERIES: int, W: type[Value], QUANTIZED: bool, APPEND: bool,
+) -> None:  # fmt: skip
+    """Take one block of keys and values into what the queries have so far: [STATES][scores][mixed values]."""
+    weights = states + STATES
+    values = cast(chunk, W) + KEYS * head_dim
+    scales = cast(values + KEYS * (16 * VECTORS), f16)
+    score(
+        q, row_stride, rows, chunk, scales, weights, position, head_dim, scale, ahead,
+        QUERIES=QUERIES, W=W, QUANTIZED=QUANTIZED, APPEND=APPEND,
+    )  # fmt: skip
+    soften(weights, states, scales, QUERIES=QUERIES, QUANTIZED=QUANTIZED)
+    mix(
+        weights, states, weights + QUERIES * KEYS, cast(values, u8), position, rows,
+        cast(cast(ahead, W) + KEYS * head_dim, u8), VECTORS=VECTORS, QUERIES=QUERIES, W=W, APPEND=APPEND,
+    )  # fmt: skip
+
+
+@kernel
+def begin_tile(states: Pointer[f32], rows: i64, *, VECTORS: int, QUERIES: int) -> None:
+    """Nothing seen so far, by so many rows in groups of QUERIES."""
+    SIZE = STATES + QUERIES * (KEYS + 16 * VECTORS)
+    for group in range((rows + QUERIES - 1) // QUERIES):
+        own = states + group * SIZE
+        store(own + HIGHEST, select(lane_numbers(i32x16) < QUERIES, LOWEST, f32x16(0.0)))
+        store(own + TOTAL, f32x16(0.0))
+        for i in static_range(QUERIES * VECTORS):
+            store(own + (STATES + QUERIES * KEYS + 16 * i), f32x16(0.0))
+
+
+@kernel
+def end_tile(
+    states: Pointer[f32], out: Pointer[f32], out_stride: i64, rows: i64, head_dim: i64, *, VECTORS: int, QUERIES: int
+) -> None:
+    """Write the means of what the rows looked at."""
+    SIZE = STATES + QUERIES * (KEYS + 16 * VECTORS)
+    for r in range(rows):
+        own = states + r // QUERIES * SIZE
+        mixed = own + (STATES + QUERIES * KEYS) + r % QUERIES * (16 * VECTORS)
+        for d in static_range(0, 16 * VECTORS, 16):
+            mean = load(mixed + d, f32x16) / own[TOTAL + r % QUERIES]
+            store(out + r * out_stride + d, mean, count=head_dim - d)
+
+
+@kernel
 def attention(
     q: Pointer[f32], k: Pointer[f32], v: Pointer[f32], memory: Pointer[u8], out: Pointer[f32], scratch: Pointer[f32],
-    tiles: Pointer[i64], table: Pointer[i64], row_stride: i64, out_stride: i64, n_tiles: i64, layer_offset: i64,
-    block_stride: i64, chunk_stride: i64, head_dim: i64, scale: f32, begin: i64, end: i64,
+    tiles: Pointer[i64], table: Pointer[i64], row_stride: i64, out_stride: i64, n_tiles: i64, scratch_stride: i64,
+    layer_offset: i64, block_stride: i64, chunk_stride: i64, head_dim: i64, scale: f32, begin: i64, end: i64,
     *, VECTORS: int, QUERIES: int, W: type[Value], QUANTIZED: bool, APPEND: bool,
 ) -> None:  # fmt: skip
     """out[r, h] = softmax(scale q[r, h] . keys[h, : position of r + 1]) @ values[h];  q, out: [rows, heads, head_dim].
 
-    VECTORS: of 16 lanes, that a padded head has. A task is a tile of one head, of at most QUERIES rows; scratch:
-    [tasks][scratch_size]. APPEND: first write the tile's own k and v, which is enough where every sequence has but one
-    tile. Strides of memory in bytes.
+    VECTORS: of 16 lanes, that a padded head has. A task is a tile of one head, whose rows take a block of keys in turns
+    of QUERIES, while it is in the nearest cache; scratch: [tasks][scratch_stride]. APPEND: first write the tile's own k
+    and v, which is enough where every sequence has but one tile. Strides of memory in bytes.
     """
     heads = out_stride // head_dim
     for task in range(begin, end):
@@ -256,35 +357,23 @@ def attention(
                 k + at, v + at, inside, tile, table, row_stride, block_stride, head_dim, i64(16 * VECTORS),
                 W=W, QUANTIZED=QUANTIZED,
             )  # fmt: skip
-        weights = scratch + task * (QUERIES * (KEYS + STATE + 16 * VECTORS))
-        states = weights + QUERIES * KEYS
-        mixed = states + QUERIES * STATE
-        for i in static_range(QUERIES):
-            states[i * STATE] = f32(LOWEST)
-            states[i * STATE + 1] = f32(0.0)
-            for d in static_range(VECTORS):
-                store(mixed + (i * VECTORS + d) * 16, f32x16(0.0))
-        for block in range(0, tile[POSITION] + rows, KEYS):
-            position = tile[POSITION] - block
-            chunk = inside + table[tile[TABLE] + block // KEYS] * block_stride
-            # The next block's chunk; behind the last block the next head's, which is likely the next task.
-            more = block + KEYS < tile[POSITION] + rows
-            later = block // KEYS + 1 if more else i64(0)
-            ahead = inside + (table[tile[TABLE] + later] * block_stride + (i64(0) if more else chunk_stride))
-            values = cast(chunk, W) + KEYS * head_dim
-            scales = cast(values + KEYS * (16 * VECTORS), f16)
-            score(
-                q + tile[ROW] * row_stride + at, row_stride, rows, chunk, scales, weights, position, head_dim, scale,
-                ahead, QUERIES=QUERIES, W=W, QUANTIZED=QUANTIZED, APPEND=APPEND,
-            )  # fmt: skip
-            for i in static_range(QUERIES):
-                soften(weights + i * KEYS, states + i * STATE, scales, QUANTIZED=QUANTIZED)
-            mix(
-                weights, states, mixed, cast(values, u8), position, rows, cast(cast(ahead, W) + KEYS * head_dim, u8),
-                VECTORS=VECTORS, QUERIES=QUERIES, W=W, APPEND=APPEND,
-            )  # fmt: skip
-        for i in range(rows):
-            for d in static_range(VECTORS):
-                target = out + (tile[ROW] + i) * out_stride + at + 16 * d
-                mean = load(mixed + (i * VECTORS + d) * 16, f32x16) / states[i * STATE + 1]
-                store(target, mean, count=head_dim - 16 * d)
+        states = scratch + task * scratch_stride
+        begin_tile(states, rows, VECTORS=VECTORS, QUERIES=QUERIES)
+        source = q + tile[ROW] * row_stride + at
+        blocks = table + tile[TABLE]
+        for block in range((tile[POSITION] + rows + KEYS - 1) // KEYS):
+            # Ahead is the next block's chunk; behind the last block the next head's, which is likely the next task.
+            more = (block + 1) * KEYS < tile[POSITION] + rows
+            ahead = inside + (blocks[block + 1 if more else i64(0)] * block_stride + (i64(0) if more else chunk_stride))
+            for group in range(0, rows, QUERIES):
+                position = tile[POSITION] + group - block * KEYS
+                if position + QUERIES > 0:
+                    look(
+                        source + group * row_stride, row_stride, rows - group, inside + blocks[block] * block_stride,
+                        states + group // QUERIES * (STATES + QUERIES * (KEYS + 16 * VECTORS)), position, head_dim,
+                        scale, ahead,
+                        VECTORS=VECTORS, QUERIES=QUERIES, W=W, QUANTIZED=QUANTIZED, APPEND=APPEND,
+                    )  # fmt: skip
+        end_tile(
+            states, out + tile[ROW] * out_stride + at, out_stride, rows, head_dim, VECTORS=VECTORS, QUERIES=QUERIES
+        )

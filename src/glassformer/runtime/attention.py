@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from glassformer.kernels.attention import KEYS, append, attention, scratch_size
+from glassformer.kernels.attention import KEYS, append, attention, query_rows, scratch_size
 from glassformer.runtime.arrays import Float32, ShapeError, as_float32
 from glassformer.runtime.batch import Batch, batch_of
 from glassformer.runtime.executor import Cost, Executor, Launch
@@ -48,16 +48,18 @@ def attend_batch(
     where = (layer * layout.layer_stride, layout.block_stride, layout.chunk_stride, head_dim)
     tasks = n_head * form.tiles
     if not form.one_tile:
-        writing = (k, v, batch.memory, batch.tiles, batch.table, stride, form.tiles, *where, layout.padded)
+        writing = (k, v, batch.memory, batch.tiles, batch.table, stride, n_head, *where, layout.padded)
         cost = Cost(0, k.size * (8 + 2 * byte_size(kind)))
         executor.run(Launch(append.specialise(**held), writing, tasks, 2 * q.size, cost))
     out = executor.empty((rows, n_head, head_dim))  # [rows, n_head, head_dim]
     vectors = layout.padded // 16
-    scratch = executor.empty((tasks, scratch_size(form.queries, vectors)))
+    queries = query_rows(form.tile_rows)
+    size = scratch_size(form.tile_rows, queries, vectors)
+    scratch = executor.empty((tasks, size))  # [tasks, size]
     width = n_head * head_dim
-    kernel = attention.specialise(VECTORS=vectors, QUERIES=form.queries, APPEND=form.one_tile, **held)
+    kernel = attention.specialise(VECTORS=vectors, QUERIES=queries, APPEND=form.one_tile, **held)
     arguments = (
-        q, k, v, batch.memory, out, scratch, batch.tiles, batch.table, stride, width, form.tiles, *where, scale,
+        q, k, v, batch.memory, out, scratch, batch.tiles, batch.table, stride, width, form.tiles, size, *where, scale,
     )  # fmt: skip
     # A query and a key cost a multiplication and an addition per dimension, and so does the sum of values.
     cost = Cost(0, 12 * q.size, 4 * width, 2 * width * byte_size(kind))

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from glassformer.kernels.attention import TILE, query_tile
+from glassformer.kernels.attention import TILE, tile_rows
 from glassformer.runtime.kv_cache import CacheError, KVCache, Layout
 
 Int32 = npt.NDArray[np.int32]
@@ -28,7 +28,7 @@ class Form(NamedTuple):
     tiles: int
     parts: int
     blocks: int  # in the longest sequence's table
-    queries: int  # rows of a tile at most
+    tile_rows: int  # at most
     one_tile: bool  # whether every sequence has but one tile
     last_only: bool
 
@@ -64,8 +64,8 @@ class Batch:
             self.ids[row : row + count] = ids
             self.positions[row : row + count] = past if count == 1 else np.arange(past, past + count)
             self.table[number, : len(cache.table)] = cache.table
-            for first in range(0, count, self.form.queries):
-                rows = min(self.form.queries, count - first)
+            for first in range(0, count, self.form.tile_rows):
+                rows = min(self.form.tile_rows, count - first)
                 self.tiles[tile] = row + first, rows, past + first, number * self.form.blocks
                 tile += 1
             row += count
@@ -84,9 +84,9 @@ def form_of(parts: Sequence[Part], vector_bits: int, *, last_only: bool, blocks:
     if len({id(cache) for _, cache in parts}) < len(parts):
         raise CacheError("a batch names one cache twice; join that sequence's tokens into one part")
     counts = [len(ids) for ids, _ in parts]
-    queries = query_tile(max(counts), vector_bits)
-    tiles = sum(-(-count // queries) for count in counts)
-    return Form(first.layout, sum(counts), tiles, len(parts), blocks, queries, tiles == len(parts), last_only)
+    rows = tile_rows(max(counts), vector_bits)
+    tiles = sum(-(-count // rows) for count in counts)
+    return Form(first.layout, sum(counts), tiles, len(parts), blocks, rows, tiles == len(parts), last_only)
 
 
 def batch_of(cache: KVCache, tokens: int, vector_bits: int) -> Batch:
