@@ -124,7 +124,7 @@ def recite(monkeypatch: pytest.MonkeyPatch, tokenizer: Tokenizer) -> Callable[[s
         network = RecitingNetwork([*tokenizer.encode(text), 2047, 2047])
         model = Model(network, tokenizer, GenerationConfig(eos_token_id=2047))  # type: ignore[arg-type]
         for module in ("generate", "score"):
-            monkeypatch.setattr(f"glassformer.cli.{module}.load_model", lambda name, dtype, threads: model)
+            monkeypatch.setattr(f"glassformer.cli.{module}.load_model", lambda *arguments: model)
         return model
 
     return reciting

@@ -18,7 +18,7 @@ def loaded(monkeypatch, recite):
     calls = []
     model = recite(" a cat" * 30)
 
-    def load_model_files(files, eos_token_id, dtype, threads):
+    def load_model_files(files, eos_token_id, dtype, threads, cache_dtype):
         calls.append((files.paths(), files.config(eos_token_id)))
         return model
 

@@ -12,6 +12,7 @@ from gpt2_twin import error, logits
 
 import glassformer
 from glassformer.models.load import LoadError, load_network
+from glassformer.runtime.kv_cache import CacheError
 
 EXACT = 3e-6
 PREFIX = "transformer."
@@ -182,6 +183,24 @@ def test_a_tied_head_is_held_once(drawn: Checkpoint, tmp_path: Path) -> None:
     untied = load_network(save(tmp_path, {**drawn.values, "tie_word_embeddings": False}, tensors)).weights
     assert untied.lm_head is not untied.wte
     assert untied.nbytes == weights.nbytes + untied.lm_head.nbytes
+
+
+# ------------------------------------------------------------ the cache
+
+
+@pytest.mark.parametrize(
+    ("dtype", "asked", "kind"),
+    [("f32", "auto", "f32"), ("f16", "auto", "f32"), ("q8", "auto", "f16"), ("q8", "f32", "f32"), ("f32", "q8", "q8")],
+)
+def test_how_keys_and_values_are_held(dtype: str, asked: str, kind: str) -> None:
+    model = glassformer.load(dtype=dtype, cache_dtype=asked)
+    assert model.network.layout.kind == kind  # type: ignore[attr-defined]
+
+
+def test_an_unknown_cache_dtype_is_refused_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
+    with pytest.raises(CacheError, match="cache_dtype 'f64' is unknown; choose from auto, f32, f16, q8"):
+        glassformer.load(tmp_path, cache_dtype="f64")
 
 
 # ------------------------------------------------------------ parts

@@ -11,7 +11,14 @@ import click
 from glassformer.cli import terminal
 from glassformer.cli.encoded import literal
 from glassformer.cli.model_files import load_model
-from glassformer.cli.options import DTYPES, common_options, dtype_option, json_option, threads_option
+from glassformer.cli.options import (
+    DTYPES,
+    cache_dtype_option,
+    common_options,
+    dtype_option,
+    json_option,
+    threads_option,
+)
 from glassformer.cli.progress import shown_progress
 from glassformer.cli.text_input import documents_of
 
@@ -28,6 +35,7 @@ BEFORE = 8  # tokens of context shown before one where two models disagree
 @dtype_option
 @click.option("--against-dtype", type=click.Choice(DTYPES), metavar="|".join(DTYPES),
               help="How its weights are held (default: as stored).")  # fmt: skip
+@cache_dtype_option
 @click.option("--context", type=click.IntRange(min=2), metavar="N",
               help="Tokens that are read together (default: as many as the model can).")  # fmt: skip
 @click.option("--stride", type=click.IntRange(min=1), metavar="N",
@@ -39,8 +47,8 @@ BEFORE = 8  # tokens of context shown before one where two models disagree
 @json_option
 @common_options
 def command(
-    arguments: tuple[str, ...], against: str | None, dtype: str, against_dtype: str | None, context: int | None,
-    stride: int | None, separator: str | None, worst: int, threads: int | None, as_json: bool,
+    arguments: tuple[str, ...], against: str | None, dtype: str, against_dtype: str | None, cache_dtype: str,
+    context: int | None, stride: int | None, separator: str | None, worst: int, threads: int | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Print the perplexity of a text, with its standard error; MODEL as elsewhere (none: the one inside the package).
 
@@ -62,7 +70,7 @@ def command(
         raise click.UsageError(f"expected a text, or a model and a text; found {len(arguments)} arguments")
     name = arguments[0] if len(arguments) == 2 else None
     documents = documents_of(arguments[-1], separator)
-    model = load_model(name, dtype, threads)
+    model = load_model(name, dtype, threads, cache_dtype)
     compared = against is not None or against_dtype is not None
     other = load_model(name if against is None else against, against_dtype or "auto", threads) if compared else None
     with shown_progress("evaluating", "tokens") as progress:

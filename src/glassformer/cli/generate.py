@@ -14,7 +14,14 @@ from glassformer.cli.file_flags import FileFlags, file_options
 from glassformer.cli.generation_flags import GenerationFlags, generation_options
 from glassformer.cli.generation_report import as_json_object, decoded, logprobs_object, statistics
 from glassformer.cli.model_files import load_model, load_model_files
-from glassformer.cli.options import common_options, dtype_option, json_option, model_option, threads_option
+from glassformer.cli.options import (
+    cache_dtype_option,
+    common_options,
+    dtype_option,
+    json_option,
+    model_option,
+    threads_option,
+)
 from glassformer.cli.session import Session
 from glassformer.cli.text_input import argument_text, read_stdin, token_ids
 
@@ -35,6 +42,7 @@ FILES_MAX_LENGTH = 50  # where a model is given by its files and no length is
 @click.option("--eos-token-id", type=click.IntRange(min=0), metavar="ID", help="End at this token id.")
 @file_options
 @dtype_option
+@cache_dtype_option
 @threads_option
 @json_option
 @common_options
@@ -48,6 +56,7 @@ def command(
     model: str | None,
     eos_token_id: int | None,
     dtype: str,
+    cache_dtype: str,
     threads: int | None,
     as_json: bool,
     **values: Any,
@@ -78,9 +87,9 @@ def command(
         if model is not None:
             raise click.UsageError("--model and --model-path both name a model; give one of them")
         flags = flags.with_limit(FILES_MAX_LENGTH)
-        loaded = load_model_files(files, eos_token_id, dtype, threads)
+        loaded = load_model_files(files, eos_token_id, dtype, threads, cache_dtype)
     else:
-        loaded = load_model(model, dtype, threads)
+        loaded = load_model(model, dtype, threads, cache_dtype)
         flags = flags if eos_token_id is None else replace(flags, stop_ids=(*flags.stop_ids, eos_token_id))
     load_seconds = time.perf_counter() - start
     text = begin if isinstance(begin, str) else decoded(loaded, begin)

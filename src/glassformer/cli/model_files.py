@@ -17,15 +17,17 @@ class FilesError(GlassformerError):
     """Files of a model that do not go together."""
 
 
-def load_model(model: str | None, dtype: str, threads: int | None) -> Model:
+def load_model(model: str | None, dtype: str, threads: int | None, cache_dtype: str = "auto") -> Model:
     """The model with its tokenizer, ready to compute."""
     from glassformer.generation.model import load
 
     with shown_progress("loading", "bytes") as progress:
-        return load(model, dtype=dtype, threads=threads, progress=progress)
+        return load(model, dtype=dtype, threads=threads, cache_dtype=cache_dtype, progress=progress)
 
 
-def load_model_files(files: FileFlags, eos_token_id: int | None, dtype: str, threads: int | None) -> Model:
+def load_model_files(
+    files: FileFlags, eos_token_id: int | None, dtype: str, threads: int | None, cache_dtype: str = "auto"
+) -> Model:
     """A GPT-2 from a weights file, a vocabulary, merges, and sizes from flags.
 
     Raises:
@@ -41,7 +43,9 @@ def load_model_files(files: FileFlags, eos_token_id: int | None, dtype: str, thr
     tokenizer = Tokenizer.from_files(vocabulary, merges)
     try:
         with shown_progress("loading", "bytes") as progress:
-            network = read_network(weights, config, dtype=dtype, threads=threads, progress=progress)
+            network = read_network(
+                weights, config, dtype=dtype, threads=threads, cache_dtype=cache_dtype, progress=progress
+            )
     except ConfigError as error:
         raise FilesError(f"{error}; give the sizes of these weights with --config-n-layer and its kin") from error
     return Model(network, tokenizer, GenerationConfig())

@@ -10,6 +10,7 @@ from glassformer.cli.session import Session
 from glassformer.runtime.cpus import MAX_THREADS
 
 DTYPES = ("auto", "f32", "f16", "bf16", "q8", "q4")
+CACHE_DTYPES = ("auto", "f32", "f16", "q8")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -63,6 +64,15 @@ def dtype_option(function: Function) -> Function:
     text = "How weights are held in memory (default: as stored; q8, q4: in 8 or 4 bits)."
     kinds = click.Choice(DTYPES)
     return click.option("--dtype", type=kinds, default="auto", metavar="|".join(DTYPES), help=text)(function)
+
+
+def cache_dtype_option(function: Function) -> Function:
+    """`--cache-dtype`: how keys and values are held."""
+    text = "How keys and values are held (default: f16 where weights are q8 or q4, else f32)."
+    kinds = click.Choice(CACHE_DTYPES)
+    return click.option("--cache-dtype", type=kinds, default="auto", metavar="|".join(CACHE_DTYPES), help=text)(
+        function
+    )
 
 
 class Number(click.FloatRange):

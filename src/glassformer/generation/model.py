@@ -32,6 +32,7 @@ def load(
     *,
     dtype: str = "auto",
     threads: int | None = None,
+    cache_dtype: str = "auto",
     progress: Callable[[int, int], None] | None = None,
 ) -> "Model":
     """Load a model.
@@ -40,6 +41,7 @@ def load(
         path: a folder in Hugging Face form, the name of a model on the hub, or None for the story model of the package.
         dtype: how weights are held: "auto" as they are stored, else "f32", "f16", "bf16", "q8", "q4" (in 8 or 4 bits).
         threads: worker threads; None: as many as the process may use.
+        cache_dtype: how keys and values are held: "f32", "f16", "q8"; "auto": f16 beside weights of q8 or q4, else f32.
         progress: told the bytes of weights read so far, and in all.
 
     Raises:
@@ -53,7 +55,7 @@ def load(
     folder = locate(path)
     named = any((folder / name).is_file() for name in VOCABULARY_FILES)
     tokenizer = Tokenizer.load(folder) if named else None
-    network = load_network(folder, dtype=dtype, threads=threads, progress=progress)
+    network = load_network(folder, dtype=dtype, threads=threads, cache_dtype=cache_dtype, progress=progress)
     return Model(network, tokenizer, read_generation_config(folder))
 
 

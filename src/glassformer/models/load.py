@@ -18,6 +18,7 @@ from glassformer.models.packed_weights import read_packed
 from glassformer.models.reader import Progress, Reader
 from glassformer.runtime.engine import Ops
 from glassformer.runtime.executor import Eager
+from glassformer.runtime.kv_cache import CACHE_KINDS, CacheError
 from glassformer.runtime.packed import check_dtype
 
 PREFIX = "transformer."
@@ -31,11 +32,16 @@ class LoadError(GlassformerError):
 
 
 def load_network(
-    folder: str | os.PathLike[str], *, dtype: str = "auto", threads: int | None = None, progress: Progress | None = None
+    folder: str | os.PathLike[str],
+    *,
+    dtype: str = "auto",
+    threads: int | None = None,
+    cache_dtype: str = "auto",
+    progress: Progress | None = None,
 ) -> GPT2:
     """The network in a model's folder; the options are those of `glassformer.load`."""
     config = read_config(folder)
-    return read_network(folder, config, dtype=dtype, threads=threads, progress=progress)
+    return read_network(folder, config, dtype=dtype, threads=threads, cache_dtype=cache_dtype, progress=progress)
 
 
 def read_network(
@@ -44,6 +50,7 @@ def read_network(
     *,
     dtype: str = "auto",
     threads: int | None = None,
+    cache_dtype: str = "auto",
     progress: Progress | None = None,
 ) -> GPT2:
     """The network that a configuration describes, from a folder or file of weights.
@@ -53,18 +60,26 @@ def read_network(
     Raises:
         ConfigError: tensors missing or of other shapes than the configuration says.
         WeightError: tensors of a type that weights cannot have, or an unknown `dtype`.
+        CacheError: an unknown `cache_dtype`.
         PackedWeightsError: a packed file that is not for this version, model or `dtype`.
     """
     check_dtype(dtype)  # before any work
+    check_kind(cache_dtype)
     ops = Ops(Eager(threads))
     with ExitStack() as opened:
         files = opened.enter_context(open_weights(weights))
         if files.is_packed:
             config, held = read_packed(files, config, dtype)
             opened.pop_all()  # the map goes with the last array over it
-            return GPT2(config, held, ops)
+            return GPT2(config, held, ops, cache_dtype)
         config, names = checked_names(files, config)
-        return GPT2(config, Reader(files, names, dtype, ops, progress).read(config), ops)
+        return GPT2(config, Reader(files, names, dtype, ops, progress).read(config), ops, cache_dtype)
+
+
+def check_kind(cache_dtype: str) -> None:
+    """Refuse a `cache_dtype` that keys and values cannot be held in."""
+    if cache_dtype not in ("auto", *CACHE_KINDS):
+        raise CacheError(f"cache_dtype {cache_dtype!r} is unknown; choose from auto, {', '.join(CACHE_KINDS)}")
 
 
 def checked_names(files: WeightFiles, config: GPT2Config) -> tuple[GPT2Config, dict[str, str]]:
