@@ -16,14 +16,17 @@ from glassformer.simd import (
     i64,
     kernel,
     load,
+    prefetch,
     static_range,
     store,
     u8,
     vector,
 )
-from glassformer.simd.types import Value
+from glassformer.simd.types import Value, byte_size
 
 BLOCK = 64  # outputs whose weights lie together in a packed matrix: [blocks][inputs][BLOCK]
+LINE = 64  # bytes of a cache line
+AHEAD = 4096  # bytes of weights that are asked for ahead of where they are read
 
 
 @kernel
@@ -37,6 +40,7 @@ def tile(
 
     TOKENS rows, at most 16 * VECTORS columns; between the calls for one element its sum lies in `out`.
     """
+    SIZE = byte_size(W)
     columns = cast(weight, W) + column
     begun = width if first_k > 0 else i64(0)  # a count of 0 loads zeros
     total = [
@@ -45,6 +49,9 @@ def tile(
     ]
     for k in range(first_k, last_k):
         row = columns + k * k_stride
+        if PACKED:
+            for v in static_range(0, VECTORS, LINE // (16 * SIZE)):
+                prefetch(cast(row + 16 * v, u8) + AHEAD)
         for v in static_range(VECTORS):
             w = load(row + 16 * v, vector(W, 16)) if PACKED else load(row + 16 * v, vector(W, 16), count=width - 16 * v)
             wide = f32x16(w)
@@ -75,13 +82,13 @@ def matmul(
     x: Pointer[f32], weight: Pointer[u8], bias: Pointer[f32], has_bias: i64, residual: Pointer[f32], has_residual: i64,
     out: Pointer[f32], x_offsets: Pointer[i64], weight_offsets: Pointer[i64], rows: i64, inputs: i64, outputs: i64,
     x_stride: i64, k_stride: i64, block_stride: i64, depth: i64, begin: i64, end: i64,
-    *, W: type[Value], VECTORS: int, TOKENS: int, PACKED: bool, ACTIVATION: Kernel,
+    *, W: type[Value], VECTORS: int, TILES: tuple[int, ...], PACKED: bool, ACTIVATION: Kernel,
 ) -> None:  # fmt: skip
     """out[b] = x[b] @ weight[b], then the epilogue; weights of type W.
 
     x[b]: [rows, inputs], weight[b]: [inputs, outputs], out, residual: [batch, rows, outputs]. Offsets (in elements) say
     where each item of the batch begins. A task is a block of columns of one item. Of its weights, `depth` inputs at a
-    time stay in the nearest cache while all rows pass.
+    time stay in the nearest cache while all rows pass, TILES[0] at a time, what remains by the further ones.
     """
     ACTIVATED = ACTIVATION is not identity  # then the residual is added behind it
     blocks = (outputs + BLOCK - 1) // BLOCK
@@ -95,17 +102,19 @@ def matmul(
             last_k = min(first_k + depth, inputs)
             last = last_k == inputs
             t = i64(0)
-            for TILE in (TOKENS, 2, 1):
+            for TILE in TILES:
+                # As many registers for few rows as for many: sums that wait for themselves need others between.
+                WIDE = 4 if VECTORS * TILES[0] >= 4 * TILE else 2 if VECTORS * TILES[0] >= 2 * TILE else 1
                 while t + TILE <= rows:
                     target = place + t * outputs
-                    for V in static_range(0, BLOCK // 16, VECTORS):
+                    for V in static_range(0, BLOCK // 16, WIDE):
                         if PACKED or first + 16 * V < outputs:
                             tile(
                                 source + t * x_stride, x_stride, weight, column + 16 * V, k_stride,
                                 bias + first + 16 * V, has_bias if last else i64(0), residual + target + 16 * V,
                                 has_residual if last and not ACTIVATED else i64(0), out + target + 16 * V, outputs,
                                 first_k, last_k, outputs - first - 16 * V,
-                                W=W, VECTORS=VECTORS, TOKENS=TILE, PACKED=PACKED,
+                                W=W, VECTORS=WIDE, TOKENS=TILE, PACKED=PACKED,
                             )  # fmt: skip
                     if last:
                         activate(

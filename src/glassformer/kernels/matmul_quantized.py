@@ -99,7 +99,7 @@ def matmul_quantized(
     codes: Pointer[i8], scales: Pointer[f32], sums: Pointer[i32], weight: Pointer[u8], weight_scales: Pointer[f16],
     bias: Pointer[f32], has_bias: i64, residual: Pointer[f32], has_residual: i64, out: Pointer[f32], rows: i64,
     inputs: i64, outputs: i64, begin: i64, end: i64,
-    *, BITS: int, VECTORS: int, TOKENS: int, ACTIVATION: Kernel,
+    *, BITS: int, VECTORS: int, TILES: tuple[int, ...], ACTIVATION: Kernel,
 ) -> None:  # fmt: skip
     """out = activations @ weights, both quantised as `glassformer.kernels.quantize` says, then the epilogue.
 
@@ -111,24 +111,25 @@ def matmul_quantized(
     size = inputs * (BLOCK * BITS // 8)  # bytes of a block
     group_lines = GROUP * BLOCK * BITS // 8 // LINE
     ACTIVATED = ACTIVATION is not identity  # then the residual is added behind it
-    few = rows <= TOKENS + 1
+    few = rows <= TILES[0] + 1
     for block in range(begin, end):
         first = block * BLOCK
         here = weight + block * size
         ahead = here + (AHEAD if few else size)
-        lines = group_lines if few else (group_lines * TOKENS // rows + 4) // 4 * 4
+        lines = group_lines if few else (group_lines * TILES[0] // rows + 4) // 4 * 4
         missing = size // LINE if few or block + 1 < end else i64(0)
         t = i64(0)
-        for TILE in (TOKENS, TOKENS + 1, 2, 1):
-            while t + TILE <= rows and (TILE != TOKENS or t + TOKENS + 1 != rows):
+        for TILE in TILES:
+            WIDE = 4 if VECTORS * TILES[0] >= 4 * TILE or VECTORS == 4 else 2 if VECTORS * TILES[0] >= 2 * TILE else 1
+            while t + TILE <= rows and (TILE != 3 or t + 4 != rows):
                 place = t * outputs + first
-                for V in static_range(0, BLOCK // 16, VECTORS):
+                for V in static_range(0, BLOCK // 16, WIDE):
                     tile_quantized(
                         codes + t * inputs, scales + t * groups, sums + t * groups, here + 64 * V,
                         weight_scales + (block * groups * BLOCK + 16 * V), bias + first + 16 * V, has_bias,
                         residual + place + 16 * V, 0 if ACTIVATED else has_residual, out + place + 16 * V, outputs,
                         inputs, outputs - first - 16 * V, ahead, lines if V == 0 and missing > 0 else i64(0),
-                        BITS=BITS, VECTORS=VECTORS, TOKENS=TILE,
+                        BITS=BITS, VECTORS=WIDE, TOKENS=TILE,
                     )  # fmt: skip
                 activate(
                     residual + place, has_residual, out + place, outputs, TILE, min(outputs - first, BLOCK),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -16,9 +18,10 @@ from glassformer.simd.types import byte_size, f32
 NEAR_BYTES = 32 << 10  # of the nearest cache, that a matrix product's weights may fill while many rows pass
 
 
-def tile_shape(executor: Executor) -> tuple[int, int]:
-    """Vectors and rows of a matrix product's register tile, as the target has registers."""
-    return (4, 6) if executor.target.vector_bits >= 512 else (1, 4)
+def tile_shape(executor: Executor) -> dict[str, Any]:
+    """Vectors of a matrix product's register tile, and rows of the largest and of those for what remains."""
+    bits = executor.target.vector_bits
+    return {"VECTORS": 4 if bits >= 512 else 1, "TILES": (6, 4, 2, 1) if bits >= 256 else (2, 1)}
 
 
 def matmul_arrays(executor: Executor, a: npt.ArrayLike, b: npt.ArrayLike) -> Float32:
@@ -70,12 +73,12 @@ def product(
 ) -> None:  # fmt: skip
     """Launch x @ weight and its epilogue into `out`, for each item of a batch that begins at the offsets."""
     m, k, n = shape
-    vectors, rows = tile_shape(executor)
+    shape_of_tile = tile_shape(executor)
     packed = isinstance(weight, PackedMatrix)
     kind, data = (weight.kind, weight.data) if isinstance(weight, PackedMatrix) else (f32, weight)
     k_stride, block_stride = (BLOCK, k * BLOCK) if packed else (n, BLOCK)
-    kernel = matmul.specialise(W=kind, VECTORS=vectors, TOKENS=rows, PACKED=packed, ACTIVATION=epilogue.activation)
-    depth = max(k, 1) if m <= rows else NEAR_BYTES // (BLOCK * byte_size(kind))
+    kernel = matmul.specialise(W=kind, **shape_of_tile, PACKED=packed, ACTIVATION=epilogue.activation)
+    depth = max(k, 1) if m <= shape_of_tile["TILES"][0] else NEAR_BYTES // (BLOCK * byte_size(kind))
     arguments = (
         x, data, *epilogue.arguments, out, *offsets, m, k, n, k, k_stride, block_stride, depth
     )  # fmt: skip

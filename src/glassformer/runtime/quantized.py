@@ -109,8 +109,14 @@ def quantize(executor: Executor, x: Float32) -> QuantizedRows:
     """Activations in eight bits, to be multiplied with several matrices.  x: [rows, width]."""
     made = empty_rows(executor, len(x), x.shape[1])
     arguments = (x, made.codes, made.scales, made.sums, made.width)
-    executor.run(Launch(quantize_rows.specialise(), arguments, made.rows, 2 * x.size))
+    executor.run(Launch(quantize_rows.specialise(), arguments, made.rows, 2 * x.size, Cost(3 * x.size)))
     return made
+
+
+def quantized_tile(executor: Executor) -> dict[str, Any]:
+    """Vectors of a quantised product's register tile, and rows of the largest and of those for what remains."""
+    bits = executor.target.vector_bits
+    return {"VECTORS": 4 if bits >= 512 else 1, "TILES": (3, 4, 2, 1) if bits >= 256 else (2, 1)}
 
 
 def linear_quantized(
@@ -119,8 +125,7 @@ def linear_quantized(
     """x @ weight and its epilogue, the activations quantised in groups of 32.  x: [rows, inputs] -> [rows, outputs]."""
     x = x if isinstance(x, QuantizedRows) else quantize(executor, x)
     out = executor.empty((x.rows, weight.outputs))  # [rows, outputs]
-    vectors = 4 if executor.target.vector_bits >= 512 else 1
-    kernel = matmul_quantized.specialise(BITS=weight.bits, VECTORS=vectors, TOKENS=3, ACTIVATION=epilogue.activation)
+    kernel = matmul_quantized.specialise(BITS=weight.bits, **quantized_tile(executor), ACTIVATION=epilogue.activation)
     arguments = (
         x.codes, x.scales, x.sums, weight.codes, weight.scales, *epilogue.arguments, out, x.rows,
         weight.inputs, weight.outputs,
