@@ -74,20 +74,19 @@ class Drafter:
 
     def propose(self, room: int) -> list[int]:
         """Ids that may come next, at most `room` of them; none where that would not pay."""
-        if self._length == 0:
+        size = self._best_size(self._accuracy[self._length].rate, room) if self._length else 0
+        if size == 0:
             return []
-        size = self._best_size(self._accuracy[self._length].rate, room)
-        self._drafted = self._drafted or size > 0
+        self._drafted = True
         return self._index.repeat(self._place, size)
 
     def _best_size(self, rate: float, room: int) -> int:
         """The size of draft that brings most tokens for its cost, 0 where none pays."""
         best, gain = 0, GAIN if self._drafted else FIRST_GAIN
         for size in SIZES:
-            if size <= room:
-                tokens = 1.0 + sum(rate**i for i in range(1, size + 1))
-                if tokens / self._costs.of(size + 1) > gain:
-                    best, gain = size, tokens / self._costs.of(size + 1)
+            tokens = (1.0 - rate ** (size + 1)) / (1.0 - rate)  # 1 + rate + rate^2 + ..., as far as all are right
+            if size <= room and tokens > gain * self._costs.of(size + 1):
+                best, gain = size, tokens / self._costs.of(size + 1)
         return best
 
     def chosen(self, token: int) -> None:
