@@ -18,7 +18,7 @@ from glassformer.runtime.plan import Plan, Recorder
 Float32 = npt.NDArray[np.float32]
 Forward = Callable[[Ops, Batch], Float32]
 
-KEPT_BYTES = 64 << 20  # of buffers, in plans that wait to be used again
+KEPT_BYTES = 16 << 20  # of buffers, in plans that wait to be used again
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +54,8 @@ class Steps:
         else:
             self.steps[form] = self.record(form)
             self.forget()
+            if len(self.steps) > 1:  # not before the first token, which somebody waits for
+                self.executor.give_back()
         return self.steps[form]
 
     def record(self, form: Form) -> Step:

@@ -17,6 +17,7 @@ from glassformer.runtime.cpus import check_threads, default_threads, pinning
 from glassformer.runtime.threads import WorkerPool
 from glassformer.simd import reference
 from glassformer.simd.kernel import Variant
+from glassformer.simd.native import give_back
 from glassformer.simd.target import Target, find_target
 
 SMALL = 500_000  # elementary steps below which waking other threads costs more than it gains
@@ -122,6 +123,10 @@ class Eager:
     def replay(self, records: npt.NDArray[np.int64]) -> None:
         """Run launches that are written out as records (see `glassformer.kernels.launch`)."""
         self.pool().replay(records)
+
+    def give_back(self) -> None:
+        """Let the system take back the memory that compiling and linking kernels took."""
+        give_back()
 
     def pool(self) -> WorkerPool:
         """The workers, started when first needed, and anew in a forked child, which inherits none."""
