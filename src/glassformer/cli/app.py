@@ -17,7 +17,10 @@ from glassformer.cli.session import Session
 PROGRAM = "glassformer"
 COMPLETION_VARIABLE = "_GLASSFORMER_COMPLETE"
 # Each name is a module of this folder that holds the click command `command`.
-COMMANDS = ("generate", "tokenize", "score", "evaluate", "bench", "info", "pull", "quantize", "kernels", "completion")
+COMMANDS = (
+    "generate", "tokenize", "score", "evaluate", "bench", "profile", "info", "pull", "quantize", "kernels",
+    "completion",
+)  # fmt: skip
 
 
 class LazyGroup(click.Group):

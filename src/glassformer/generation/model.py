@@ -2,8 +2,8 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, cast, overload
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from glassformer.generation.stream import TextStream
 from glassformer.generation.text import Detokenizer, PaddedDetokenizer, SilentDetokenizer
 from glassformer.models.config import GenerationConfig, GPT2Config
 from glassformer.tokenizer.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from glassformer.runtime.profile import Profile
 
 BATCH_SIZE = 32
 VOCABULARY_FILES = ("vocab.json", "merges.txt", "tokenizer.json")
@@ -117,6 +120,19 @@ class Model:
         check_fits(len(ids), self.config.n_positions, "the text")
         return self.network.forward(np.asarray(ids, dtype=np.int32), self.network.new_cache(len(ids)), last_only=False)
 
+    def profile(self) -> AbstractContextManager["Profile"]:
+        """Watch where the time goes: `with model.profile() as p: model.generate(...)`, then `p.operations()` and more.
+
+        Raises:
+            ProfileError: on entry, where nothing can be timed: in reference mode, or within another profile.
+        """
+        from glassformer.runtime.profiler import ProfileError, profile
+
+        ops = getattr(self.network, "ops", None)
+        if ops is None:
+            raise ProfileError("this network runs on no executor of Glassformer's, so there is nothing to watch")
+        return profile(ops.executor)
+
     def score(self, text_or_ids: Prompt) -> Score:
         """How probable the model finds a text: the log-probability of each token after the first, and the perplexity.
 
@@ -184,7 +200,7 @@ class Model:
         logit_bias: Mapping[int, float] | None = None, bad_words: Sequence[BadWord] | None = None,
         seed: int | None = None, stop: str | Sequence[str] | None = None, stop_ids: Sequence[int] | None = None,
         ignore_eos: bool = False, logprobs: int = 0, speculate: bool | None = None,
-        batch_size: int = BATCH_SIZE,
+        batch_size: int = BATCH_SIZE, progress: Callable[[int, int], None] | None = None,
     ) -> list[Generation]: ...  # fmt: skip
 
     def generate(
@@ -198,7 +214,7 @@ class Model:
         logit_bias: Mapping[int, float] | None = None, bad_words: Sequence[BadWord] | None = None,
         seed: int | None = None, stop: str | Sequence[str] | None = None, stop_ids: Sequence[int] | None = None,
         ignore_eos: bool = False, logprobs: int = 0, speculate: bool | None = None,
-        batch_size: int = BATCH_SIZE,
+        batch_size: int = BATCH_SIZE, progress: Callable[[int, int], None] | None = None,
     ) -> Generation | list[Generation]:  # fmt: skip
         """Continue a prompt, or each of several. `glassformer.generation.asked.Asked` documents the parameters.
 
@@ -206,7 +222,8 @@ class Model:
         a list of ids and the text of the result is empty.
 
         A list (or tuple) of texts, or of lists of ids, is continued as a batch, at most `batch_size` of them in a pass:
-        a Generation for each, in their order, with the tokens that it has alone.
+        a Generation for each, in their order, with the tokens that it has alone. `progress` is told how many have
+        ended, and how many there are.
 
         Raises:
             OptionsError: naming every parameter that is out of range.
@@ -222,7 +239,7 @@ class Model:
             speculate=speculate,
         )  # fmt: skip
         if are_several(prompt):
-            return self._generate_all(list(prompt), asked, batch_size)
+            return self._generate_all(list(prompt), asked, batch_size, progress)
         return self._start(cast(Prompt, prompt), asked).finish()
 
     def stream(
@@ -266,15 +283,20 @@ class Model:
         seed = None if options.sampling.greedy else options.sampling.seed
         return Continuation(self.network, ids, options, self._detokenizer(), what), seed
 
-    def _generate_all(self, prompts: Sequence[Prompt], asked: Asked, batch_size: int) -> list[Generation]:
+    def _generate_all(
+        self, prompts: Sequence[Prompt], asked: Asked, batch_size: int, progress: Callable[[int, int], None] | None
+    ) -> list[Generation]:
         if not (is_int(batch_size) and batch_size >= 1):
             raise OptionsError([f"batch_size is {batch_size!r}; it must be a whole number of at least 1"])
-        asked = replace(asked, speculate=asked.speculate and len(prompts) == 1)
         started = [self._continuation(each, asked, f"prompt {place}") for place, each in enumerate(prompts)]
         done: list[list[Step]] = [[] for _ in started]
+        ended = 0
         for taken in batch_steps(self.network, [text for text, _ in started], batch_size):
             for place, step in taken:
                 done[place].append(step)
+                ended += step.finish_reason is not None
+            if progress is not None:
+                progress(ended, len(prompts))
         return [gather(each, text.prompt, seed) for each, (text, seed) in zip(done, started, strict=True)]
 
     def _encode(self, text: str) -> list[int]:

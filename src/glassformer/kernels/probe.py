@@ -3,6 +3,7 @@
 from glassformer.simd import (
     Pointer,
     broadcast_4,
+    clock,
     dot_u8_i8,
     f32,
     f32x16,
@@ -67,3 +68,9 @@ def dot_products(
         for c in static_range(1, CHAINS):
             total[0] = total[0] + total[c]
         out[task] = reduce_add(total[0])
+
+
+@kernel
+def ticks() -> i64:
+    """The counter that launches are timed by, now."""
+    return clock()

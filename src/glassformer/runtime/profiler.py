@@ -1,0 +1,143 @@
+"""Watches an executor for a while: when which thread worked on which launch. `glassformer.runtime.profile` reads it."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from glassformer.errors import GlassformerError
+from glassformer.kernels import launch as protocol
+from glassformer.kernels.attention import POSITION, ROWS
+from glassformer.kernels.probe import ticks
+from glassformer.runtime.cpus import pinning
+from glassformer.runtime.executor import Eager, Launch
+from glassformer.runtime.machine import resident_bytes
+from glassformer.runtime.plan import Plan
+from glassformer.runtime.profile import Anchor, Listing, Profile, Replay
+from glassformer.runtime.threads import WorkerPool
+from glassformer.simd.target import Target
+
+Int64 = npt.NDArray[np.int64]
+STARTING = 0.1  # seconds that threads may take to start; a busy machine may need longer, at the cost of precision
+TRIES = 20  # readings of both clocks, of which the tightest counts
+
+
+class ProfileError(GlassformerError):
+    """Something that cannot be measured here."""
+
+
+class TimedPool(WorkerPool):
+    """Workers that write down when they work. They stand in for the executor's own, which are parked meanwhile."""
+
+    def __init__(self, threads: int, target: Target, *, pin: bool) -> None:
+        super().__init__(threads, target, pin=pin, timed=True)
+        behind = self.control[protocol.control_size(threads) :]
+        self.times = behind.reshape(threads, protocol.TIMED, protocol.TIMES)
+        self.noting = threading.Lock()
+        self.wait_for_workers()
+
+    def wait_for_workers(self) -> None:
+        """Let the threads start, which is not to be measured."""
+        for semaphore in self.wake[1:]:
+            semaphore.release()
+        until = time.monotonic() + STARTING
+        while self.control[protocol.PARKED + 8 :: 8][: self.threads - 1].any() and time.monotonic() < until:
+            time.sleep(1e-4)
+
+    def timed(self, records: Int64) -> tuple[int, int, Int64]:
+        """Run launches: when the native call began and ended (ns), and ticks [threads, launches, TIMES]."""
+        parts: list[Int64] = []
+        with self.noting:
+            began = ended = 0
+            for first in range(0, len(records), protocol.TIMED):
+                part = records[first : first + protocol.TIMED]
+                self.times[:, : len(part)] = 0
+                start = time.perf_counter_ns()
+                self.replay(part)
+                ended = time.perf_counter_ns()
+                began = began or start
+                parts.append(self.times[:, : len(part)].copy())
+        return began, ended, parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+
+class Profiler:
+    """What an executor hands its plans and launches to while it is watched."""
+
+    def __init__(self, executor: Eager, profile: Profile) -> None:
+        self.executor, self.profile = executor, profile
+        self.pool = TimedPool(executor.threads, executor.target, pin=pinning())
+        self.listings: dict[int, tuple[Plan, Listing]] = {}  # the plan is kept, so that no other takes its id
+
+    def replay(self, plan: Plan) -> None:
+        """Run a plan and note its times."""
+        if id(plan) not in self.listings:
+            names = tuple(kernel.owner.name for kernel in plan.kernels)
+            self.listings[id(plan)] = plan, Listing(names, plan.scopes, plan.costs, plan.records[:, 3] == 0)
+        self.note(plan.records, self.listings[id(plan)][1], plan.tiles)
+
+    def run(self, launch: Launch, chunk: int) -> None:
+        """Run a launch by itself and note its times."""
+        loaded = launch.kernel.load(self.executor.target)
+        block = loaded.pack(launch.arguments)
+        memory = ctypes.create_string_buffer(block, len(block))
+        record = np.array([[loaded.address, ctypes.addressof(memory), launch.tasks, chunk]], np.int64)
+        self.note(record, Listing((launch.kernel.owner.name,), ("",), (launch.least,), record[:, 3] == 0), None)
+
+    def note(self, records: Int64, listing: Listing, tiles: npt.NDArray[Any] | None) -> None:
+        """Run records; what is noted is little, since it counts as time between steps."""
+        began, ended, times = self.pool.timed(records)
+        rows, row_keys, tile_keys = (0, 0, 0) if tiles is None else counted(tiles)
+        left = time.perf_counter_ns()
+        self.profile.replays.append(
+            Replay(listing, began, ended, left, times, rows, row_keys, tile_keys, resident_bytes())
+        )
+
+
+def counted(tiles: npt.NDArray[Any]) -> tuple[int, int, int]:
+    """Of attention's tiles: rows, and positions that all rows look at, and that the last row of each looks at."""
+    rows, past = tiles[:, ROWS], tiles[:, POSITION]
+    looked_at = rows * past + rows * (rows + 1) // 2  # row r of a tile looks at past + r + 1 positions
+    return int(rows.sum()), int(looked_at.sum()), int((past + rows).sum())
+
+
+def anchor() -> Anchor:
+    """One moment on both clocks, taken between two readings of Python's that are as close as possible."""
+    best = (1 << 62, 0, 0)
+    for _ in range(TRIES):
+        before = time.perf_counter_ns()
+        count = int(ticks())
+        after = time.perf_counter_ns()
+        best = min(best, (after - before, (before + after) // 2, count))
+    return Anchor(best[1], best[2])
+
+
+@contextmanager
+def profile(executor: Eager) -> Iterator[Profile]:
+    """Watch what an executor runs until the block ends.
+
+    Raises:
+        ProfileError: in reference mode, without a counter in the processor, or within another profile.
+    """
+    if executor.as_python:
+        raise ProfileError("kernels run as Python here, which no profile measures; unset GLASSFORMER_KERNELS")
+    if executor.watch is not None:
+        raise ProfileError("this model is being profiled already; end that profile first")
+    begin = anchor()
+    if begin.ticks == 0:
+        raise ProfileError(f"the target {executor.target.name} has no counter of time that kernels can read")
+    found = Profile(executor, begin)
+    profiler = Profiler(executor, found)
+    executor.watch = profiler
+    try:
+        yield found
+    finally:
+        executor.watch = None
+        profiler.pool.close()
+        found.end = anchor()
