@@ -23,7 +23,7 @@ def test_json_is_one_object_with_the_promised_fields(cli, recite, tokenizer):
     assert report["prompt_ids"] == tokenizer.encode("Once")
     assert report["finish_reason"] == "stop"
     assert report["seed"] is None
-    assert report["timings"].keys() == {"load", "prefill", "decode", "tokens_per_second"}
+    assert report["timings"].keys() == {"load", "prefill", "decode", "tokens_per_second", "drafted", "accepted"}
     assert "logprobs" not in report
 
 

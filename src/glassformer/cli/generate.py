@@ -11,6 +11,7 @@ import click
 
 from glassformer.cli import terminal
 from glassformer.cli.file_flags import FileFlags, file_options
+from glassformer.cli.generate_list import generate_list, read_prompts
 from glassformer.cli.generation_flags import GenerationFlags, generation_options
 from glassformer.cli.generation_report import as_json_object, decoded, logprobs_object, statistics
 from glassformer.cli.model_files import load_model, load_model_files
@@ -27,6 +28,7 @@ from glassformer.cli.text_input import argument_text, read_stdin, token_ids
 
 if TYPE_CHECKING:
     from glassformer.generation.continuation import Generation
+    from glassformer.generation.model import Model
     from glassformer.generation.stream import TextStream
 
 EMBEDDED = "story"  # what --json calls the model inside the package
@@ -39,6 +41,14 @@ FILES_MAX_LENGTH = 50  # where a model is given by its files and no length is
 @generation_options
 @click.option("--prompt", "prompt_flag", metavar="TEXT", help="The prompt, as a flag.")
 @click.option("--prompt-ids", metavar="IDS", help="The prompt as token ids, for models without a vocabulary too.")
+@click.option(
+    "--prompts",
+    "prompts_file",
+    metavar="FILE",
+    help="Continue each line of a file, as batches (`-`: of standard input).",
+)
+@click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True, metavar="N",
+              help="With --prompts: how many are continued at once.")  # fmt: skip
 @click.option("--eos-token-id", type=click.IntRange(min=0), metavar="ID", help="End at this token id.")
 @file_options
 @dtype_option
@@ -53,6 +63,8 @@ def command(
     prompt: str | None,
     prompt_flag: str | None,
     prompt_ids: str | None,
+    prompts_file: str | None,
+    batch_size: int,
     model: str | None,
     eos_token_id: int | None,
     dtype: str,
@@ -73,8 +85,9 @@ def command(
     its files; such a model is greedy unless flags say otherwise, and ends at 50 tokens, the prompt's among them.
 
     The object of --json has model, prompt, text (the continuation), ids, prompt_ids, finish_reason (stop or length),
-    seed (null if nothing was drawn), timings (load, prefill and decode in seconds, tokens_per_second), and logprobs if
-    asked.
+    seed (null if nothing was drawn), timings (load, prefill and decode in seconds, tokens_per_second, and how many
+    tokens were drafted ahead and accepted), and logprobs if asked. With --prompts each prompt gets such a line, and a
+    file named .jsonl holds an object with prompt or prompt_ids on each line.
     """
     flags = GenerationFlags(**{field.name: values[field.name] for field in fields(GenerationFlags)})
     files = FileFlags(**{field.name: values[field.name] for field in fields(FileFlags)})
@@ -82,6 +95,7 @@ def command(
     if flags.logprobs is not None and not as_json:
         raise click.UsageError("--logprobs goes with --json")
     begin = _prompt(prompt, prompt_flag, prompt_ids)
+    prompts = _prompts(prompts_file, begin)
     start = time.perf_counter()
     if files.given:
         if model is not None:
@@ -91,22 +105,33 @@ def command(
     else:
         loaded = load_model(model, dtype, threads, cache_dtype)
         flags = flags if eos_token_id is None else replace(flags, stop_ids=(*flags.stop_ids, eos_token_id))
-    load_seconds = time.perf_counter() - start
-    text = begin if isinstance(begin, str) else decoded(loaded, begin)
-    if as_json:
-        result = loaded.generate(begin, **flags.asked())
-        report = as_json_object(model or files.model_path or EMBEDDED, text, result, load_seconds)
-        if flags.logprobs is not None:
-            report["logprobs"] = logprobs_object(loaded, result.logprobs)
-        terminal.write_json(report)
-        return
-    if loaded.tokenizer is None:  # there is no text to show
-        result = loaded.generate(begin, **flags.asked())
-        terminal.write(" ".join(map(str, result.ids)) + "\n")
+    load_seconds, name = time.perf_counter() - start, model or files.model_path or EMBEDDED
+    if prompts is not None:
+        generate_list(loaded, name, prompts, flags.asked(), batch_size, as_json, load_seconds)
+    elif as_json:
+        terminal.write_json(_report(loaded, name, begin, flags, load_seconds))
     else:
-        result = _show(text or "", loaded.stream(begin, **flags.asked()))
-    if terminal.is_terminal(sys.stderr) and not session.quiet:
-        terminal.note(statistics(result, load_seconds))
+        result = _show(loaded, begin, flags)
+        if terminal.is_terminal(sys.stderr) and not session.quiet:
+            terminal.note(statistics(result, load_seconds))
+
+
+def _report(model: Model, name: str, begin: str | list[int], flags: GenerationFlags, load: float) -> dict[str, object]:
+    """The continuation as the object of --json."""
+    result = model.generate(begin, **flags.asked())
+    report = as_json_object(name, begin if isinstance(begin, str) else decoded(model, begin), result, load)
+    if flags.logprobs is not None:
+        report["logprobs"] = logprobs_object(model, result.logprobs)
+    return report
+
+
+def _prompts(file: str | None, begin: str | list[int]) -> list[str | list[int]] | None:
+    """The prompts of --prompts, if it is given."""
+    if file is None:
+        return None
+    if begin:
+        raise click.UsageError("--prompts goes without PROMPT, --prompt and --prompt-ids; put that into the file")
+    return read_prompts(file)
 
 
 def _prompt(argument: str | None, flag: str | None, ids: str | None) -> str | list[int]:
@@ -122,7 +147,17 @@ def _prompt(argument: str | None, flag: str | None, ids: str | None) -> str | li
     return argument_text(given[0] if given else "", "PROMPT")
 
 
-def _show(prompt: str, stream: TextStream) -> Generation:
+def _show(model: Model, begin: str | list[int], flags: GenerationFlags) -> Generation:
+    """Print the continuation; without a vocabulary there is no text to show, and ids are printed."""
+    if model.tokenizer is None:
+        result = model.generate(begin, **flags.asked())
+        terminal.write(" ".join(map(str, result.ids)) + "\n")
+        return result
+    prompt = begin if isinstance(begin, str) else decoded(model, begin)
+    return _show_stream(prompt or "", model.stream(begin, **flags.asked()))
+
+
+def _show_stream(prompt: str, stream: TextStream) -> Generation:
     """Print the pieces as they come, and end the line whatever happens.
 
     A terminal shows the prompt before them, so that the text reads as a whole; a pipe gets the continuation alone.

@@ -68,6 +68,8 @@ _OPTIONS = (
     click.option("--ignore-eos", is_flag=True, help="Do not end at the model's end-of-text token."),
     click.option("--logprobs", type=COUNT, metavar="N",
                  help="With --json: log-probabilities of the chosen token and of the N most probable ones."),
+    click.option("--speculate/--no-speculate", default=None,
+                 help="Guess ahead what a text repeats (default: where it saves time); the tokens are the same."),
 )  # fmt: skip
 
 
@@ -100,6 +102,7 @@ class GenerationFlags:
     stop_ids: tuple[int, ...]
     ignore_eos: bool
     logprobs: int | None
+    speculate: bool | None
 
     def check(self) -> None:
         """Refuse flags that contradict each other.
@@ -121,5 +124,6 @@ class GenerationFlags:
     def asked(self) -> dict[str, Any]:
         """The arguments for `Model.generate`: only what the user gave, so that the model's own defaults hold."""
         values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "greedy"}
-        given = {name: value for name, value in values.items() if value or (value == 0 and value is not False)}
+        off = {name for name, value in values.items() if value is False and name != "speculate"}  # flags not set
+        given = {n: value for n, value in values.items() if n not in off and (value or value == 0)}
         return given | ({"do_sample": False} if self.greedy else {})

@@ -38,6 +38,8 @@ def as_json_object(model: str, prompt: str | None, result: Generation, load: flo
             "prefill": round(timings.prefill, 6),
             "decode": round(timings.decode, 6),
             "tokens_per_second": round(timings.tokens_per_second, 2),
+            "drafted": result.drafted,
+            "accepted": result.accepted,
         },
     }
 

@@ -112,12 +112,15 @@ class Continuation:
         self._limit = room(len(self.prompt), network.config.n_positions, options, what)
         self.capacity = len(self.prompt) + self._limit - 1
         self._options, self._pieces = options, TextPieces(detokenizer, options.stop)
-        self._drafter = Drafter(self.prompt) if options.speculate else None
+        self._drafter: Drafter | None = None
 
     def draft(self) -> list[int]:
         """Guesses of the tokens to come, as many as are worth reading ahead; none before the prompt is read."""
-        left = self._limit - len(self.generated)
-        return self._drafter.propose(left - 1) if self._drafter and self.generated else []
+        if not (self._options.speculate and self.generated):
+            return []
+        if self._drafter is None:  # only now, so that the first token does not wait for the index
+            self._drafter = Drafter([*self.prompt, *self.generated])
+        return self._drafter.propose(self._limit - len(self.generated) - 1)
 
     def unread(self, draft: Sequence[int] = ()) -> TokenIds:
         """What the network has not read yet, and a draft behind it."""
@@ -125,7 +128,7 @@ class Continuation:
 
     def passed(self, rows: int, seconds: float) -> None:
         """A pass over so many tokens of this continuation took so long."""
-        if self._drafter and self.generated:
+        if self._drafter is not None:
             self._drafter.passed(rows, seconds)
 
     def take(self, logits: Float32, sampler: Sampler, start: float, drafted: int = 0, guessed: bool = False) -> Step:
@@ -141,7 +144,7 @@ class Continuation:
         options = self._options
         token = choose(logits, self.prompt, self.generated, options.sampling, sampler)
         self.generated.append(token)
-        if self._drafter:
+        if self._drafter is not None:
             self._drafter.chosen(token)
         text = self._advance(token, last=len(self.generated) == self._limit)
         logprob = token_logprob(logits, token, options.logprobs, sampler)
