@@ -11,7 +11,7 @@ from gpt2_cases import Checkpoint, checkpoint, prompt_of, save
 
 import glassformer
 from glassformer.formats import safetensors_writer
-from glassformer.formats.safetensors import SafetensorsError, open_safetensors, save_safetensors
+from glassformer.formats.safetensors import open_safetensors, save_safetensors
 from glassformer.models.locate import EMBEDDED
 from glassformer.models.packed_weights import LAYOUT, PackedWeightsError
 from glassformer.models.quantization import QuantizeError, quantize
@@ -199,9 +199,16 @@ def test_a_full_disk_leaves_nothing_behind(source: Path, tmp_path: Path, monkeyp
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(safetensors_writer.os, "fsync", full)
-    with pytest.raises(SafetensorsError, match="No space left on device"):
+    with pytest.raises(QuantizeError, match="No space left on device"):
         quantize(source, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_current_folder_may_be_the_target(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    quantize(source, ".")
+    assert Path("model.safetensors").is_file()
+    assert not list(tmp_path.glob(".*"))
 
 
 @pytest.mark.parametrize("asked", ["f32", "f16", "q4"])

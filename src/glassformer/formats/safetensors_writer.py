@@ -190,7 +190,7 @@ def _write_aside(place: Path, header: bytes, arrays: Iterable[Array]) -> None:
             aside.replace(place)
         finally:
             aside.unlink(missing_ok=True)
-        _flush_folder(place.parent)
+        flush_folder(place.parent)
     except OSError as error:
         raise SafetensorsError(f"{place}: cannot write it: {error.strerror or error}") from None
 
@@ -205,7 +205,7 @@ def _write(file: BinaryIO, header: bytes, arrays: Iterable[Array]) -> None:
     os.fsync(file.fileno())
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
     """Make the renaming itself durable, where the system lets folders be opened."""
     if os.name != "posix":
         return

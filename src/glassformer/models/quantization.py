@@ -13,7 +13,7 @@ from typing import Any
 import numpy.typing as npt
 
 from glassformer.errors import GlassformerError
-from glassformer.formats.safetensors_writer import stream_safetensors
+from glassformer.formats.safetensors_writer import flush_folder, stream_safetensors
 from glassformer.formats.sharded import SINGLE_NAME, open_weights
 from glassformer.formats.sharded import Weights as WeightFiles
 from glassformer.models.config import GPT2Config, read_config
@@ -52,14 +52,14 @@ def quantize(
 ) -> Quantized:
     """Write a model's folder with weights in the layout of the kernels, which `load` maps and uses in place.
 
-    One tensor at a time is in memory. The folder appears whole or not at all; with `force`, an existing one gets the
-    new files one by one, each whole, the weights last.
+    One tensor at a time is in memory. A new folder appears whole or not at all; one that exists gets the new files one by
+    one, each whole, the weights last.
 
     Args:
         source: as for `glassformer.load`.
         target: the folder to write.
         dtype: q8, q4, f32, f16 or bf16; the embedding and the head of a q4 model are held in 8 bits.
-        force: whether files in `target` may be replaced.
+        force: whether `target` may hold files already, which are replaced.
         threads: worker threads; None: as many as the process may use.
         progress: told the bytes of weights read so far, and in all.
 
@@ -75,14 +75,15 @@ def quantize(
     with open_weights(folder) as files:
         if files.is_packed:
             raise QuantizeError(f"{files.path}: these weights are packed already; give the model they were made from")
-        # A temporary folder beside the target, so that renaming it there is one step on one disk.
-        place = goal if goal.is_dir() and any(goal.iterdir()) else aside(goal)
+        # Renaming a folder made beside the target is one step. One that exists is kept: somebody may be working in it.
+        place = goal if goal.is_dir() else aside(goal)
         try:
             place.mkdir(parents=True, exist_ok=True)
             copy_small_files(folder, place)
             write_weights(files, config, place / SINGLE_NAME, dtype, Ops(Eager(threads)), progress)
             if place is not goal:
                 place.replace(goal)
+                flush_folder(goal.parent)
         except OSError as error:
             raise QuantizeError(f"{goal}: cannot write it: {error.strerror or error}") from None
         finally:
@@ -118,7 +119,10 @@ def copy_small_files(source: Path, target: Path) -> None:
     for name in names:
         part = aside(target / name)
         try:
-            shutil.copyfile(source / name, part)
+            with part.open("xb") as file:
+                file.write((source / name).read_bytes())
+                file.flush()
+                os.fsync(file.fileno())
             part.replace(target / name)
         finally:
             part.unlink(missing_ok=True)
