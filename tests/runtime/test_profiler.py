@@ -20,7 +20,7 @@ from glassformer.runtime.executor import Cost, Eager
 from glassformer.runtime.machine import Machine
 from glassformer.runtime.plan import Recorder
 from glassformer.runtime.profile import Anchor, Line, Listing, Profile, Replay, launch_spans
-from glassformer.runtime.profiler import ProfileError, counted, profile
+from glassformer.runtime.profiler import ProfileError, profile
 
 STORY = Path(__file__).parents[2] / "src" / "glassformer" / "models" / "story"
 MACHINE = Machine(10.0, 100.0, 400.0)
@@ -155,8 +155,8 @@ def test_json_has_everything(network: GPT2) -> None:
     assert {"name", "calls", "seconds", "bytes", "flops", "share_of_read", "share_of_peak"} <= set(
         told["operations"][0]
     )
-    assert len(told["memory"]) == 3
-    assert all(size > 0 for _, size in told["memory"]) or not Path("/proc").exists()
+    assert told["memory"]
+    assert all(moment > 0 and size > 0 for moment, size in told["memory"]) or not Path("/proc").exists()
 
 
 def test_operations_run_at_once_are_seen_too() -> None:
@@ -204,7 +204,7 @@ def test_reference_mode_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_watched_is_an_empty_profile(network: GPT2) -> None:
     with profile(network.ops.executor) as found:
         pass
-    assert (found.operations(), found.layers(), found.memory(), found.tokens) == ([], [], [], 0)
+    assert (found.operations(), found.layers(), found.memory, found.tokens) == ([], [], [], 0)
     assert found.spans().total == 0
 
 
@@ -213,13 +213,13 @@ def test_arithmetic_of_two_threads_and_two_launches() -> None:
     times = np.zeros((2, 2, TIMES), np.int64)
     times[0, 0], times[1, 0], times[0, 1] = (100, 200, 100), (110, 260, 150), (270, 320, 50)
     listing = Listing(("a", "b"), ("x.y", "x.y"), (Cost(8, 40), Cost(0, 2, 3, 5)), np.array([False, True]))
-    replay = Replay(listing, 90, 330, 340, times, 1, 7, 11, 0)
+    replay = Replay(listing, 90, 330, 340, times, np.array([[0, 2, 2, 0], [2, 1, 6, 4]]))  # 3 + 4 + 7 keys; 4 + 7
     found = Profile(Eager(2), Anchor(0, 0), Anchor(1000, 1000), [replay])
     assert [a.tolist() for a in launch_spans(times[None])] == [[[100, 270]], [[260, 320]]]
     ns = 1e-9
     first, second = found.operations()
     assert (first.name, first.seconds, first.bytes, first.flops) == ("y a", pytest.approx(160 * ns), 40, 8)
-    assert (second.name, second.seconds, second.bytes, second.flops) == ("y b", pytest.approx(50 * ns), 57, 21)
+    assert (second.name, second.seconds, second.bytes, second.flops) == ("y b", pytest.approx(50 * ns), 57, 42)
     found_times = [(t.working, t.waiting, t.idle, t.between) for t in found.threads()]
     assert found_times[0] == pytest.approx((150 * ns, 60 * ns, 0, 30 * ns))
     assert found_times[1] == pytest.approx((150 * ns, 10 * ns, 50 * ns, 30 * ns))
@@ -241,12 +241,13 @@ def test_shares_hold_integers_against_their_own_peak() -> None:
 
 def test_positions_that_attention_looks_at() -> None:
     tiles = np.array([[0, 3, 10, 0], [3, 1, 0, 4]], np.int64)  # rows 10, 11, 12 of one sequence, row 0 of another
-    assert counted(tiles) == (4, 11 + 12 + 13 + 1, 13 + 1)
+    replay = Replay(Listing((), (), (), np.zeros(0, np.bool_)), 0, 0, 0, np.zeros((1, 0, TIMES), np.int64), tiles)
+    assert (replay.rows, replay.row_keys, replay.tile_keys) == (4, 11 + 12 + 13 + 1, 13 + 1)
 
 
 @pytest.mark.slow
 def test_watching_costs_little(tmp_path: Path) -> None:
-    """Under 3 % of a decode step of the 124M shape; the best of runs that take turns."""
+    """Under 3 % of a decode step of the 124M shape: the better steps of both, taking turns."""
     from glassformer.formats.safetensors import save_safetensors
     from glassformer.models.config import expected_tensors
 
@@ -258,18 +259,22 @@ def test_watching_costs_little(tmp_path: Path) -> None:
     network = load_network(tmp_path, dtype="q8")
     cache = network.new_cache(64)
 
-    def seconds() -> float:
+    def steps() -> list[float]:
         cache.truncate(0)
-        start = time.perf_counter()
-        for _ in range(32):
+        moments = [time.perf_counter()]
+        for _ in range(20):
             network.forward(ids(1), cache)
-        return time.perf_counter() - start
+            moments.append(time.perf_counter())
+        return [b - a for a, b in pairwise(moments)][4:]  # the first ones wake the workers
 
-    seconds()
-    plain, watched = [], []
-    for _ in range(12):
-        plain.append(seconds())
-        with profile(network.ops.executor):
-            seconds()
-            watched.append(seconds())
-    assert min(watched) < 1.03 * min(plain)
+    steps()
+    plain: list[float] = []
+    watched: list[float] = []
+    with profile(network.ops.executor):
+        profiler = network.ops.executor.watch
+        for _ in range(60):
+            network.ops.executor.watch = None
+            plain += steps()
+            network.ops.executor.watch = profiler
+            watched += steps()
+    assert np.percentile(watched, 10) < 1.03 * np.percentile(plain, 10)

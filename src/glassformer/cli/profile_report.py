@@ -27,7 +27,7 @@ def report(profile: Profile) -> None:
             console.print(operations_table(title, part, machine))
             console.print(layers_table(title, part, machine))
             console.print(threads_table(title, part))
-    resident = max((size for _, size in profile.memory()), default=0)
+    resident = max((size for _, size in profile.memory), default=0)
     console.print(f"This machine reads {machine.gigabytes:.1f} GB/s, and computes {machine.gigaflops:.0f} GFLOP/s in "
                   f"f32 and {machine.gigaops:.0f} GOP/s in eight-bit dot products, with "
                   f"{profile.executor.threads} threads "

@@ -43,15 +43,16 @@ def events(profile: Profile) -> Iterator[Event]:
             "ph": "X", "pid": PROCESS, "tid": CALLS, "name": f"call {number}: {replay.rows} tokens", "cat": "call",
             "ts": began, "dur": ended - began,
         }  # fmt: skip
-        memory = {"MB": replay.resident / 1e6}
-        yield {"ph": "C", "pid": PROCESS, "name": "resident MB", "ts": ended, "args": memory}
         yield from launches(profile, replay)
+    for moment, size in profile.memory:
+        at = (moment - start) / 1e3
+        yield {"ph": "C", "pid": PROCESS, "name": "resident MB", "ts": at, "args": {"MB": size / 1e6}}
 
 
 def launches(profile: Profile, replay: Replay) -> Iterator[Event]:
     """The slices of one call."""
     microseconds = (profile.nanoseconds(replay.times) - profile.begin.nanoseconds) / 1e3
-    worked = replay.times[:, :, WORKED]
+    worked, row_keys, tile_keys = replay.times[:, :, WORKED], replay.row_keys, replay.tile_keys
     for thread, i in zip(*worked.nonzero(), strict=True):
         began, ended = (float(microseconds[thread, i, place]) for place in (BEGAN, ENDED))
         cost, listing = replay.listing.costs[i], replay.listing
@@ -61,7 +62,7 @@ def launches(profile: Profile, replay: Replay) -> Iterator[Event]:
             "args": {
                 "scope": listing.scopes[i],
                 "working us": float(worked[thread, i]) * profile.tick * 1e6,
-                "bytes": cost.bytes + cost.bytes_per_key * replay.tile_keys,
-                "flops": cost.flops + cost.flops_per_key * replay.row_keys,
+                "bytes": cost.bytes + cost.bytes_per_key * tile_keys,
+                "flops": cost.flops + cost.flops_per_key * row_keys,
             },
         }  # fmt: skip

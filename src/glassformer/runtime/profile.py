@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from glassformer.kernels.attention import POSITION, ROWS
 from glassformer.kernels.launch import BEGAN, ENDED, WORKED
 from glassformer.runtime.executor import Cost, Eager
 from glassformer.runtime.machine import Machine, measure_machine
@@ -57,8 +58,7 @@ class Listing:
 class Replay:
     """One native call. Times in ns of time.perf_counter_ns; `left` is when its noting was done.
 
-    times: [threads, launches, TIMES] ticks. rows: tokens read. row_keys, tile_keys: positions that attention looks at,
-    in all rows, and in the last row of each tile. resident: bytes of the process.
+    times: [threads, launches, TIMES] ticks. tiles: [tiles, TILE], what attention looks at.
     """
 
     listing: Listing
@@ -66,10 +66,23 @@ class Replay:
     ended: int
     left: int
     times: Int64
-    rows: int
-    row_keys: int
-    tile_keys: int
-    resident: int
+    tiles: Int64
+
+    @property
+    def rows(self) -> int:
+        """Tokens read."""
+        return int(self.tiles[:, ROWS].sum())
+
+    @property
+    def row_keys(self) -> int:
+        """Positions that attention looks at, of all rows: row r of a tile looks at those before the tile and r + 1."""
+        rows, past = self.tiles[:, ROWS], self.tiles[:, POSITION]
+        return int((rows * past + rows * (rows + 1) // 2).sum())
+
+    @property
+    def tile_keys(self) -> int:
+        """The same of the last row of each tile."""
+        return int((self.tiles[:, ROWS] + self.tiles[:, POSITION]).sum())
 
 
 @dataclass(frozen=True)
@@ -136,13 +149,17 @@ class Spans:
 
 @dataclass(eq=False)
 class Profile:
-    """What was noted, and what it comes to; `whole` is what this is a part of."""
+    """What was noted, and what it comes to; `whole` is what this is a part of.
+
+    memory: moments (ns of time.perf_counter_ns) and bytes of the process at them.
+    """
 
     executor: Eager
     begin: Anchor
     end: Anchor | None = None
     replays: list[Replay] = field(default_factory=list)
     whole: Profile | None = None
+    memory: list[tuple[int, int]] = field(default_factory=list)
 
     @cached_property
     def machine(self) -> Machine:
@@ -164,7 +181,7 @@ class Profile:
     def part(self, wanted: Callable[[Replay], bool]) -> Profile:
         """The same of some replays alone; what lies between two that were not neighbours is not counted."""
         replays = [replay for replay in self.replays if wanted(replay)]
-        return Profile(self.executor, self.begin, self.end, replays, self)
+        return Profile(self.executor, self.begin, self.end, replays, self, self.memory)
 
     @property
     def prefill(self) -> Profile:
@@ -232,10 +249,6 @@ class Profile:
         python = sum(b.began - a.left for a, b in pairwise(self.replays)) / 1e9
         return Spans(launches, calls - launches, python)
 
-    def memory(self) -> list[tuple[float, int]]:
-        """Seconds since the beginning and resident bytes, after each native call."""
-        return [((replay.ended - self.begin.nanoseconds) / 1e9, replay.resident) for replay in self.replays]
-
     def as_json(self) -> dict[str, object]:
         """Everything; times in seconds."""
         spans, machine = self.spans(), self.machine
@@ -249,7 +262,7 @@ class Profile:
             "operations": [line_json(line, machine) for line in self.operations()],
             "layers": [line_json(line, machine) for line in self.layers()],
             "thread_times": [vars(thread) for thread in self.threads()],
-            "memory": [list(pair) for pair in self.memory()],
+            "memory": [[(moment - self.begin.nanoseconds) / 1e9, size] for moment, size in self.memory],
         }
 
 

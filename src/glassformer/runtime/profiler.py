@@ -7,14 +7,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from glassformer.errors import GlassformerError
 from glassformer.kernels import launch as protocol
-from glassformer.kernels.attention import POSITION, ROWS
+from glassformer.kernels.attention import TILE
 from glassformer.kernels.probe import ticks
 from glassformer.runtime.cpus import pinning
 from glassformer.runtime.executor import Eager, Launch
@@ -26,6 +25,8 @@ from glassformer.simd.target import Target
 
 Int64 = npt.NDArray[np.int64]
 STARTING = 0.1  # seconds that threads may take to start; a busy machine may need longer, at the cost of precision
+MEMORY_EVERY = 20_000_000  # ns between two looks at the process's memory
+NO_TILES: Int64 = np.zeros((0, TILE), np.int64)
 TRIES = 20  # readings of both clocks, of which the tightest counts
 
 
@@ -73,6 +74,7 @@ class Profiler:
     def __init__(self, executor: Eager, profile: Profile) -> None:
         self.executor, self.profile = executor, profile
         self.pool = TimedPool(executor.threads, executor.target, pin=pinning())
+        self.looked = 0  # at memory, in ns
         self.listings: dict[int, tuple[Plan, Listing]] = {}  # the plan is kept, so that no other takes its id
 
     def replay(self, plan: Plan) -> None:
@@ -80,7 +82,7 @@ class Profiler:
         if id(plan) not in self.listings:
             names = tuple(kernel.owner.name for kernel in plan.kernels)
             self.listings[id(plan)] = plan, Listing(names, plan.scopes, plan.costs, plan.records[:, 3] == 0)
-        self.note(plan.records, self.listings[id(plan)][1], plan.tiles)
+        self.note(plan.records, self.listings[id(plan)][1], NO_TILES if plan.tiles is None else plan.tiles)
 
     def run(self, launch: Launch, chunk: int) -> None:
         """Run a launch by itself and note its times."""
@@ -88,23 +90,16 @@ class Profiler:
         block = loaded.pack(launch.arguments)
         memory = ctypes.create_string_buffer(block, len(block))
         record = np.array([[loaded.address, ctypes.addressof(memory), launch.tasks, chunk]], np.int64)
-        self.note(record, Listing((launch.kernel.owner.name,), ("",), (launch.least,), record[:, 3] == 0), None)
+        self.note(record, Listing((launch.kernel.owner.name,), ("",), (launch.least,), record[:, 3] == 0), NO_TILES)
 
-    def note(self, records: Int64, listing: Listing, tiles: npt.NDArray[Any] | None) -> None:
-        """Run records; what is noted is little, since it counts as time between steps."""
+    def note(self, records: Int64, listing: Listing, tiles: Int64) -> None:
+        """Run records; what is done beside is as little as can be, since the model waits for it."""
         began, ended, times = self.pool.timed(records)
-        rows, row_keys, tile_keys = (0, 0, 0) if tiles is None else counted(tiles)
+        if ended - self.looked > MEMORY_EVERY:  # files are slow: other threads take over while one is read
+            self.profile.memory.append((ended, resident_bytes()))
+            self.looked = ended
         left = time.perf_counter_ns()
-        self.profile.replays.append(
-            Replay(listing, began, ended, left, times, rows, row_keys, tile_keys, resident_bytes())
-        )
-
-
-def counted(tiles: npt.NDArray[Any]) -> tuple[int, int, int]:
-    """Of attention's tiles: rows, and positions that all rows look at, and that the last row of each looks at."""
-    rows, past = tiles[:, ROWS], tiles[:, POSITION]
-    looked_at = rows * past + rows * (rows + 1) // 2  # row r of a tile looks at past + r + 1 positions
-    return int(rows.sum()), int(looked_at.sum()), int((past + rows).sum())
+        self.profile.replays.append(Replay(listing, began, ended, left, times, tiles.copy()))
 
 
 def anchor() -> Anchor:
