@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from glassformer.cli.options import DTYPES
-from glassformer.runtime.packed import KINDS, QUANTIZED
+from glassformer.runtime.packed import KINDS, PAIRED, QUANTIZED
 
 ADDER = Path(__file__).parents[3] / "shared" / "data" / "models" / "gpt2-adder"
 
@@ -43,5 +43,5 @@ def test_a_model_that_adds(cli, left, right):
 
 
 def test_every_type_that_the_loader_knows_is_a_choice(cli):
-    assert set(DTYPES) == {"auto", *KINDS, *QUANTIZED}
+    assert set(DTYPES) == {"auto", *KINDS, PAIRED, *QUANTIZED}
     assert cli("generate", "Once", "-n", "3", "--dtype", "q4").code == 0

@@ -16,7 +16,7 @@ from glassformer.simd.target import runnable_targets
 
 CHANGES: dict[str, object] = {"n_positions": 160, "n_embd": 96, "n_head": 3, "vocab_size": 131, "n_layer": 2}
 TOKENS = 100
-DTYPES = ["f32", "f16", "bf16", "q8", "q4"]
+DTYPES = ["f32", "f16", "bf16", "bf16-dot", "q8", "q4"]
 THREADS = [1, 2, 3, 8]
 HELD: dict[int, str] = {}
 Float32 = npt.NDArray[np.float32]

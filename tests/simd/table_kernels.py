@@ -20,8 +20,9 @@ Kind = type[Value]
 # Operations whose operands are not values of one type; each is written out below (or tested with threads).
 WRITTEN_OUT = {
     "convert", "saturate", "bitcast", "load", "store", "offset", "cast", "gather", "prefetch", "broadcast_4", "shuffle",
-    "part", "lane", "insert", "lane_numbers", "select", "mask_bits", "dot_u8_i8", "floordiv", "mod", "all_of", "any_of",
-    "atomic_load", "atomic_store", "atomic_add", "compare_exchange", "pause", "call_entry", "barrier", "clock",
+    "part", "lane", "insert", "lane_numbers", "select", "mask_bits", "dot_u8_i8", "dot_bf16", "floordiv", "mod",
+    "all_of", "any_of", "atomic_load", "atomic_store", "atomic_add", "compare_exchange", "pause", "call_entry",
+    "barrier", "clock",
 }  # fmt: skip
 
 
@@ -179,6 +180,10 @@ def masks(lanes: int) -> Iterator[tuple[Kind, str]]:
         yield {8: SCALARS[4], 16: SCALARS[5], 32: SCALARS[6], 64: SCALARS[7]}[lanes], "mask_bits(p)"
     if lanes >= 4:
         four = 4 * lanes
+        if lanes <= 32:
+            two, real = 2 * lanes, vector(f32, lanes)
+            pairs = [f"load(cast({p}, bf16) + i * {two}, vector(bf16, {two}))" for p in ("u", "v")]
+            yield real, f"dot_bf16({type_text(real)}(g), {', '.join(pairs)})"
         yield wide, f"dot_u8_i8(g, load(u + i * {four}, vector(u8, {four})), load(v + i * {four}, vector(i8, {four})))"
 
 

@@ -9,7 +9,7 @@ import click
 from glassformer.cli.session import Session
 from glassformer.runtime.cpus import MAX_THREADS
 
-DTYPES = ("auto", "f32", "f16", "bf16", "q8", "q4")
+DTYPES = ("auto", "f32", "f16", "bf16", "bf16-dot", "q8", "q4")
 CACHE_DTYPES = ("auto", "f32", "f16", "q8")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -61,7 +61,7 @@ def threads_option(function: Function) -> Function:
 
 def dtype_option(function: Function) -> Function:
     """`--dtype`: how the weights are held."""
-    text = "How weights are held in memory (default: as stored; q8, q4: in 8 or 4 bits)."
+    text = "How weights are held (default: as stored; q8, q4: in 8 or 4 bits; bf16-dot: activations in bf16 too)."
     kinds = click.Choice(DTYPES)
     return click.option("--dtype", type=kinds, default="auto", metavar="|".join(DTYPES), help=text)(function)
 

@@ -9,7 +9,10 @@ from glassformer.kernels.epilogue import activate, take
 from glassformer.simd import (
     Kernel,
     Pointer,
+    bf16,
+    bitcast,
     cast,
+    dot_bf16,
     f32,
     f32x16,
     fma,
@@ -34,7 +37,7 @@ def tile(
     x: Pointer[f32], x_stride: i64, weight: Pointer[u8], column: i64, k_stride: i64, bias: Pointer[f32],
     has_bias: i64, residual: Pointer[f32], has_residual: i64, out: Pointer[f32], out_stride: i64, first_k: i64,
     last_k: i64, width: i64,
-    *, W: type[Value], VECTORS: int, TOKENS: int, PACKED: bool,
+    *, W: type[Value], VECTORS: int, TOKENS: int, PACKED: bool, PAIRS: bool,
 ) -> None:  # fmt: skip
     """Go on with out[t, :width] = x[t] @ weight[:, column :][:, :width] over inputs first_k to last_k.
 
@@ -56,7 +59,11 @@ def tile(
             w = load(row + 16 * v, vector(W, 16)) if PACKED else load(row + 16 * v, vector(W, 16), count=width - 16 * v)
             wide = f32x16(w)
             for t in static_range(TOKENS):
-                total[v][t] = fma(wide, x[t * x_stride + k], total[v][t])
+                if PAIRS:
+                    both = bitcast(f32x16(x[t * x_stride + k]), vector(bf16, 32))
+                    total[v][t] = dot_bf16(total[v][t], bitcast(wide, vector(bf16, 32)), both)
+                else:
+                    total[v][t] = fma(wide, x[t * x_stride + k], total[v][t])
     if has_bias != 0:
         for v in static_range(VECTORS):
             b = load(bias + 16 * v, f32x16, count=width - 16 * v)
@@ -82,13 +89,15 @@ def matmul(
     x: Pointer[f32], weight: Pointer[u8], bias: Pointer[f32], has_bias: i64, residual: Pointer[f32], has_residual: i64,
     out: Pointer[f32], x_offsets: Pointer[i64], weight_offsets: Pointer[i64], rows: i64, inputs: i64, outputs: i64,
     x_stride: i64, k_stride: i64, block_stride: i64, depth: i64, begin: i64, end: i64,
-    *, W: type[Value], VECTORS: int, TILES: tuple[int, ...], PACKED: bool, ACTIVATION: Kernel,
+    *, W: type[Value], VECTORS: int, TILES: tuple[int, ...], PACKED: bool, PAIRS: bool,
+    ACTIVATION: Kernel,
 ) -> None:  # fmt: skip
     """out[b] = x[b] @ weight[b], then the epilogue; weights of type W.
 
     x[b]: [rows, inputs], weight[b]: [inputs, outputs], out, residual: [batch, rows, outputs]. Offsets (in elements) say
     where each item of the batch begins. A task is a block of columns of one item. Of its weights, `depth` inputs at a
-    time stay in the nearest cache while all rows pass, TILES[0] at a time, what remains by the further ones.
+    time stay in the nearest cache while all rows pass, TILES[0] at a time, what remains by the further ones. With
+    PAIRS, what stands for one f32 in x and weight is a pair of bf16, and `inputs` counts pairs.
     """
     ACTIVATED = ACTIVATION is not identity  # then the residual is added behind it
     blocks = (outputs + BLOCK - 1) // BLOCK
@@ -114,7 +123,7 @@ def matmul(
                                 bias + first + 16 * V, has_bias if last else i64(0), residual + target + 16 * V,
                                 has_residual if last and not ACTIVATED else i64(0), out + target + 16 * V, outputs,
                                 first_k, last_k, outputs - first - 16 * V,
-                                W=W, VECTORS=WIDE, TOKENS=TILE, PACKED=PACKED,
+                                W=W, VECTORS=WIDE, TOKENS=TILE, PACKED=PACKED, PAIRS=PAIRS,
                             )  # fmt: skip
                     if last:
                         activate(

@@ -14,6 +14,7 @@ from glassformer.models.gpt2 import Block, Linear, Matrix, Norm, Weights
 from glassformer.runtime.engine import Ops
 from glassformer.runtime.packed import (
     KINDS,
+    PAIRED,
     QUANTIZED,
     Table,
     convert_array,
@@ -22,6 +23,7 @@ from glassformer.runtime.packed import (
     part_bytes,
     stored_kind,
 )
+from glassformer.runtime.paired import pair_matrix
 from glassformer.runtime.quantized import quantize_parts
 
 Progress = Callable[[int, int], None]
@@ -118,7 +120,9 @@ class Reader:
             bits = matrix_bits(name, self.dtype)
             return quantize_parts(self.executor, parts, shape, stored, name, bits=bits, transposed=transposed)
         held = held_kind(self.dtype, stored)
-        return pack_parts(self.executor, parts, shape, stored, held, transposed=transposed)
+        packed = pack_parts(self.executor, parts, shape, stored, held, transposed=transposed)
+        # The embedding is looked up in, and the head decides between all words: both keep f32 activations.
+        return pair_matrix(self.executor, packed, name) if self.dtype == PAIRED and not transposed else packed
 
     def told(self, parts: Parts) -> Parts:
         """The same parts; each is reported once it is done with."""

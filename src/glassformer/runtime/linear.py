@@ -12,6 +12,7 @@ from glassformer.runtime.arrays import Float32, ShapeError, as_float32, broadcas
 from glassformer.runtime.epilogue import Epilogue
 from glassformer.runtime.executor import Cost, Executor, Launch
 from glassformer.runtime.packed import PackedMatrix
+from glassformer.runtime.paired import PairedMatrix, paired_rows
 from glassformer.runtime.quantized import QuantizedMatrix, QuantizedRows, linear_quantized
 from glassformer.simd.types import byte_size, f32
 
@@ -73,14 +74,17 @@ def product(
 ) -> None:  # fmt: skip
     """Launch x @ weight and its epilogue into `out`, for each item of a batch that begins at the offsets."""
     m, k, n = shape
+    pairs = isinstance(weight, PairedMatrix)
     shape_of_tile = tile_shape(executor)
     packed = isinstance(weight, PackedMatrix)
     kind, data = (weight.kind, weight.data) if isinstance(weight, PackedMatrix) else (f32, weight)
+    if pairs:
+        x, kind, k = paired_rows(executor, x), f32, k // 2
     k_stride, block_stride = (BLOCK, k * BLOCK) if packed else (n, BLOCK)
-    kernel = matmul.specialise(W=kind, **shape_of_tile, PACKED=packed, ACTIVATION=epilogue.activation)
+    kernel = matmul.specialise(W=kind, **shape_of_tile, PACKED=packed, PAIRS=pairs, ACTIVATION=epilogue.activation)
     depth = max(k, 1) if m <= shape_of_tile["TILES"][0] else NEAR_BYTES // (BLOCK * byte_size(kind))
     arguments = (
         x, data, *epilogue.arguments, out, *offsets, m, k, n, k, k_stride, block_stride, depth
     )  # fmt: skip
-    cost = Cost(2 * out.size * k)
+    cost = Cost(2 * out.size * shape[1])
     executor.run(Launch(kernel, arguments, len(offsets[0]) * -(-n // BLOCK), out.size * k, cost))

@@ -20,6 +20,7 @@ Kind = type[Value]
 KINDS: dict[str, Kind] = {"f32": f32, "f16": f16, "bf16": bf16}
 # Not one type: codes with scales, see `glassformer.runtime.quantized`.
 QUANTIZED: dict[str, int] = {"q8": 8, "q4": 4}
+PAIRED = "bf16-dot"  # bf16 in pairs, and activations too, see `glassformer.runtime.paired`
 STORED: dict[str, Kind] = {"F32": f32, "F16": f16, "BF16": bf16, "F64": f64}
 
 PART = 2 << 20  # bytes of a file that are mapped at a time while a matrix is packed
@@ -73,8 +74,9 @@ def stored_kind(dtype: str, name: str) -> Kind:
 
 def check_dtype(dtype: str) -> None:
     """Refuse a `dtype` that weights cannot be held in."""
-    if dtype not in ("auto", *KINDS, *QUANTIZED):
-        raise WeightError(f"dtype {dtype!r} is unknown; choose from auto, {', '.join((*KINDS, *QUANTIZED))}")
+    known = ("auto", *KINDS, PAIRED, *QUANTIZED)
+    if dtype not in known:
+        raise WeightError(f"dtype {dtype!r} is unknown; choose from {', '.join(known)}")
 
 
 def held_kind(dtype: str, stored: Kind) -> Kind:
@@ -82,7 +84,7 @@ def held_kind(dtype: str, stored: Kind) -> Kind:
     if dtype == "auto":
         return f32 if stored is f64 else stored
     check_dtype(dtype)
-    return KINDS[dtype]
+    return bf16 if dtype == PAIRED else KINDS[dtype]
 
 
 def pack_matrix(

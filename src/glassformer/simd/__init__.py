@@ -13,6 +13,7 @@ from glassformer.simd.math import *  # noqa: F403
 from glassformer.simd.ops_arithmetic import *  # noqa: F403
 from glassformer.simd.ops_convert import *  # noqa: F403
 from glassformer.simd.ops_dot import *  # noqa: F403
+from glassformer.simd.ops_dot_bf16 import *  # noqa: F403
 from glassformer.simd.ops_fma import *  # noqa: F403
 from glassformer.simd.ops_lanes import *  # noqa: F403
 from glassformer.simd.ops_memory import *  # noqa: F403
