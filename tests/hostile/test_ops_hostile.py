@@ -40,6 +40,7 @@ def test_every_public_operation_is_here() -> None:
         "activation",
         "linear",
         "attention_batch",
+        "layer_norm_for",
     }
 
 

@@ -9,6 +9,10 @@ from float64_references import LARGEST_NMSE, as_kernels_see, nmse
 
 from glassformer.runtime.arrays import ShapeError
 from glassformer.runtime.engine import Ops
+from glassformer.runtime.normalization import normalize_q8
+from glassformer.runtime.packed import pack_matrix
+from glassformer.runtime.quantized import quantize
+from glassformer.simd.types import f32
 
 
 @pytest.mark.parametrize("width", [1, 2, 15, 16, 17, 31, 33, 64, 768, 1600])
@@ -79,3 +83,30 @@ def test_an_error_states_the_shapes(ops: Ops, x: Any, weight: Any, bias: Any) ->
 def test_wrong_epsilon(ops: Ops, epsilon: Any) -> None:
     with pytest.raises(ShapeError, match="epsilon"):
         ops.layer_norm([1.0, 2.0], [1, 1], [0, 0], epsilon)
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+def test_in_eight_bits_it_is_what_quantising_makes_of_it(rows: int, ops: Ops) -> None:
+    rng = np.random.default_rng(rows)
+    x = (rng.standard_normal((rows, 96)) * 5).astype(np.float32)
+    x[0, 40] = 1e30 if rows > 1 else 2.0
+    weight, bias = rng.standard_normal((2, 96)).astype(np.float32)
+    whole = quantize(ops.executor, ops.layer_norm(x, weight, bias))
+    made = normalize_q8(ops.executor, x, weight, bias, 1e-5)
+    for name in ("codes", "scales", "sums"):
+        assert np.array_equal(getattr(made, name), getattr(whole, name)), name
+
+
+def test_what_is_not_finite_shows_in_the_scales(ops: Ops) -> None:
+    x = np.ones((3, 64), np.float32)
+    x[1, 3], x[2, 40] = np.nan, np.inf
+    made = quantize(ops.executor, x)
+    assert np.array_equal(np.isnan(made.scales), [[False, False], [True, False], [False, True]])
+
+
+def test_rows_for_a_matrix_come_as_its_product_takes_them(ops: Ops) -> None:
+    x, one = np.ones((2, 64), np.float32), np.ones(64, np.float32)
+    packed = pack_matrix(ops.executor, np.ones((64, 64), np.float32), f32, f32)
+    assert isinstance(ops.layer_norm_for(packed, x, one, one), np.ndarray)
+    with pytest.raises(ShapeError, match=r"expected \[rows, width\]"):
+        normalize_q8(ops.executor, one, one, one, 1e-5)

@@ -10,7 +10,7 @@ sums [rows][groups].
 from glassformer.kernels.matmul import BLOCK
 from glassformer.simd import (
     Pointer,
-    absolute,
+    bitcast,
     f16,
     f32,
     f32x16,
@@ -26,12 +26,29 @@ from glassformer.simd import (
     reduce_max,
     round_even,
     saturate,
-    static_range,
     store,
     u8,
 )  # fmt: skip
 
 GROUP = 32
+
+
+@kernel
+def quantize_group(low: f32x16, high: f32x16, codes: Pointer[i8], scale: Pointer[f32], total: Pointer[i32]) -> None:
+    """Quantise the 32 numbers of a group.
+
+    Magnitudes compare as the integers of their bits do, NaN above infinity above all else, so that one maximum finds
+    what is to be found: infinity or NaN makes the scale, and so every output, NaN.
+    """
+    MAGNITUDE = 0x7FFFFFFF
+    largest = bitcast(reduce_max(maximum(bitcast(low, i32x16) & MAGNITUDE, bitcast(high, i32x16) & MAGNITUDE)), f32)
+    inverse = f32(127.0) / largest if largest > 0.0 else f32(0.0)
+    first = saturate(round_even(low * inverse), i32x16)
+    second = saturate(round_even(high * inverse), i32x16)
+    store(codes, i8x16(first))
+    store(codes + 16, i8x16(second))
+    scale[0] = largest / f32(127.0) + (largest - largest)
+    total[0] = reduce_add(first + second)
 
 
 @kernel
@@ -46,19 +63,9 @@ def quantize_rows(
     groups = width // GROUP
     for r in range(begin, end):
         for g in range(groups):
-            source = x + r * width + g * GROUP
-            low, high = load(source, f32x16), load(source + 16, f32x16)
-            largest = reduce_max(maximum(absolute(low), absolute(high)))
-            # NaN or infinity among the activations makes the scale, and so every output, NaN.
-            scale = largest / f32(127.0) + reduce_add(low * 0.0 + high * 0.0)
-            inverse = f32(127.0) / largest if largest > 0.0 else f32(0.0)
-            total = i32(0)
-            for half in static_range(2):
-                code = saturate(round_even((low if half == 0 else high) * inverse), i32x16)
-                total += reduce_add(code)
-                store(codes + r * width + g * GROUP + 16 * half, i8x16(code))
-            scales[r * groups + g] = scale
-            sums[r * groups + g] = total
+            at = r * width + g * GROUP
+            low, high = load(x + at, f32x16), load(x + at + 16, f32x16)
+            quantize_group(low, high, codes + at, scales + (r * groups + g), sums + (r * groups + g))
 
 
 @kernel

@@ -22,11 +22,12 @@ from glassformer.runtime.engine import Ops
 from glassformer.runtime.executor import Eager
 from glassformer.runtime.kv_cache import KVCache, Layout, blocks_of, shared_caches
 from glassformer.runtime.packed import PackedMatrix, Table
-from glassformer.runtime.quantized import QuantizedMatrix
+from glassformer.runtime.quantized import QuantizedMatrix, QuantizedRows
 
 Float32 = npt.NDArray[np.float32]
 Int32 = npt.NDArray[np.int32]
 Matrix = PackedMatrix | QuantizedMatrix
+Rows = Float32 | QuantizedRows
 See = Callable[[str, Any], Any]
 
 CHUNK = 512  # rows of a pass: longer prompts come in pieces, so that buffers stay small and plans serve again
@@ -181,33 +182,33 @@ class GPT2:
         at = f"blocks.{layer}."
         ops.executor.mark(at + "attn")
         x = see(at + "hook_resid_pre", x)  # [rows, n_embd]
-        y = see(at + "ln1.hook_normalized", self.norm(ops, block.ln_1, x))  # [rows, n_embd]
+        y = self.norm_for(ops, block.ln_1, block.c_attn, x, at + "ln1.hook_normalized", see)  # [rows, n_embd]
         z = self.attention(ops, layer, block, y, batch, see)  # [rows, n_embd]
         x = added(ops, x, z, block.attn_c_proj, at + "hook_attn_out", see)  # [rows, n_embd]
         x = see(at + "hook_resid_mid", x)  # [rows, n_embd]
         ops.executor.mark(at + "mlp")
-        y = see(at + "ln2.hook_normalized", self.norm(ops, block.ln_2, x))  # [rows, n_embd]
+        y = self.norm_for(ops, block.ln_2, block.c_fc, x, at + "ln2.hook_normalized", see)  # [rows, n_embd]
         y = self.neurons(ops, layer, block, y, see)  # [rows, n_inner]
         x = added(ops, x, y, block.mlp_c_proj, at + "hook_mlp_out", see)  # [rows, n_embd]
         return see(at + "hook_resid_post", x)  # type: ignore[no-any-return]
 
-    def attention(self, ops: Ops, layer: int, block: Block, x: Float32, batch: Batch, see: See) -> Float32:
+    def attention(self, ops: Ops, layer: int, block: Block, x: Rows, batch: Batch, see: See) -> Float32:
         """Causal self-attention (Vaswani et al., 2017) over the caches and the new tokens, before its projection."""
         config, at = self.config, f"blocks.{layer}.attn."
-        heads = (len(x), 3, config.n_head, config.head_dim)
+        heads = (batch.form.rows, 3, config.n_head, config.head_dim)
         qkv = ops.linear(x, block.c_attn.weight, block.c_attn.bias).reshape(heads)  # [rows, 3, n_head, head_dim]
         q = see(at + "hook_q", qkv[:, 0])  # [rows, n_head, head_dim]
         k = see(at + "hook_k", qkv[:, 1])  # [rows, n_head, head_dim]
         v = see(at + "hook_v", qkv[:, 2])  # [rows, n_head, head_dim]
         z = see(at + "hook_z", ops.attention_batch(q, k, v, batch, layer, self.scale(layer)))  # as q
-        return z.reshape(x.shape)  # type: ignore[no-any-return]
+        return z.reshape(batch.form.rows, config.n_embd)  # type: ignore[no-any-return]
 
     def scale(self, layer: int) -> float:
         """What attention scores are multiplied by."""
         scale = self.config.head_dim**-0.5 if self.config.scale_attn_weights else 1.0
         return scale / (layer + 1) if self.config.scale_attn_by_inverse_layer_idx else scale
 
-    def neurons(self, ops: Ops, layer: int, block: Block, x: Float32, see: See) -> Float32:
+    def neurons(self, ops: Ops, layer: int, block: Block, x: Rows, see: See) -> Float32:
         """The feed-forward network up to its activations: [rows, n_embd] -> [rows, n_inner]."""
         at, fc, activation = f"blocks.{layer}.mlp.", block.c_fc, self.config.activation
         if see is unobserved:
@@ -218,6 +219,12 @@ class GPT2:
     def norm(self, ops: Ops, norm: Norm, x: Float32) -> Float32:
         """Layer normalisation with the model's epsilon.  [rows, n_embd] -> the same."""
         return ops.layer_norm(x, norm.weight, norm.bias, self.config.layer_norm_epsilon)
+
+    def norm_for(self, ops: Ops, norm: Norm, linear: Linear, x: Float32, site: str, see: See) -> Rows:
+        """The same, on its way into a product: in eight bits where nobody looks at it and the product takes these."""
+        if see is unobserved:
+            return ops.layer_norm_for(linear.weight, x, norm.weight, norm.bias, self.config.layer_norm_epsilon)
+        return see(site, self.norm(ops, norm, x))  # type: ignore[no-any-return]
 
 
 def added(ops: Ops, x: Float32, y: Float32, linear: Linear, site: str, see: See) -> Float32:

@@ -14,7 +14,6 @@ from glassformer.kernels import activation, elementwise
 from glassformer.kernels.activation import identity
 from glassformer.kernels.embedding import embedding
 from glassformer.kernels.matmul import BLOCK
-from glassformer.kernels.normalization import layer_norm
 from glassformer.kernels.softmax import softmax
 from glassformer.runtime.arrays import (
     Float32,
@@ -31,6 +30,7 @@ from glassformer.runtime.epilogue import Epilogue
 from glassformer.runtime.executor import Cost, Executor, Launch
 from glassformer.runtime.kv_cache import KVCache
 from glassformer.runtime.linear import linear, matmul_arrays
+from glassformer.runtime.normalization import normalize, normalize_q8
 from glassformer.runtime.packed import PackedMatrix, Table
 from glassformer.runtime.quantized import QuantizedMatrix, QuantizedRows, embedding_rows_q8
 from glassformer.simd import Kernel, absolute, add, div, exp, log, maximum, minimum, mul, neg, sqrt, sub
@@ -208,19 +208,16 @@ class Ops:
         self, x: npt.ArrayLike, weight: npt.ArrayLike, bias: npt.ArrayLike, epsilon: float = 1e-5
     ) -> Float32:
         """Layer normalisation of the last axis (Ba et al., 2016).  x: [..., width], weight, bias: [width]."""
-        source, scale, shift = as_float32(x), as_float32(weight, "weight"), as_float32(bias, "bias")
-        if source.ndim == 0 or scale.shape != source.shape[-1:] or shift.shape != scale.shape:
-            raise ShapeError(
-                f"layer_norm: x {source.shape}, weight {scale.shape}, bias {shift.shape}; expected one last axis"
-            )
-        if not isinstance(epsilon, int | float | np.floating) or not epsilon >= 0:
-            raise ShapeError(f"layer_norm: epsilon is a number of at least 0, found {epsilon!r}")
-        out = self.executor.empty(source.shape)
-        if out.size:
-            width = source.shape[-1]
-            arguments = (source, scale, shift, out, width, float(epsilon))
-            self.executor.run(Launch(layer_norm.specialise(), arguments, out.size // width, 4 * out.size))
-        return out
+        return normalize(self.executor, x, weight, bias, epsilon)
+
+    def layer_norm_for(
+        self, matrix: PackedMatrix | QuantizedMatrix, x: npt.ArrayLike, weight: npt.ArrayLike, bias: npt.ArrayLike,
+        epsilon: float = 1e-5,
+    ) -> Float32 | QuantizedRows:  # fmt: skip
+        """The same as `linear` with a matrix takes it best: in eight bits where the matrix is quantised."""
+        if isinstance(matrix, QuantizedMatrix):
+            return normalize_q8(self.executor, x, weight, bias, epsilon)
+        return normalize(self.executor, x, weight, bias, epsilon)
 
     def embedding(self, table: Table | PackedMatrix | QuantizedMatrix | npt.ArrayLike, ids: npt.ArrayLike) -> Float32:
         """Rows of a table.
