@@ -1,5 +1,6 @@
 """`quantize` writes what `load` would have made of the model: the same bits, used where they lie in the file."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,20 @@ def test_matrices_are_aligned_and_used_in_place(dtype: str, source: Path, tmp_pa
         arrays += [matrix.codes, matrix.scales] if isinstance(matrix, QuantizedMatrix) else [matrix.data]
     assert all(addresses(array) % 64 == 0 for array in arrays)
     assert not any(array.flags.owndata or array.flags.writeable for array in arrays)
+
+
+DIGESTS = {
+    "q8": "52727b2008826de2",
+    "q4": "d625c47052182c3a",
+    "f16": "570190e14da96d12",
+}
+
+
+@pytest.mark.parametrize("dtype", DIGESTS)
+def test_a_layout_is_what_it_was(dtype: str, source: Path, tmp_path: Path) -> None:
+    """Whoever changes what lies in the file, and so what kernels read, gives `LAYOUT` another number."""
+    quantize(source, tmp_path / "out", dtype=dtype)
+    assert hashlib.sha256((tmp_path / "out" / "model.safetensors").read_bytes()).hexdigest()[:16] == DIGESTS[dtype]
 
 
 def test_names_and_metadata_are_the_documented_ones(source: Path, tmp_path: Path) -> None:

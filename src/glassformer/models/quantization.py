@@ -52,8 +52,8 @@ def quantize(
 ) -> Quantized:
     """Write a model's folder with weights in the layout of the kernels, which `load` maps and uses in place.
 
-    One tensor at a time is in memory. A new folder appears whole or not at all; one that exists gets the new files one by
-    one, each whole, the weights last.
+    One tensor at a time is in memory. A new folder appears whole or not at all; one that exists gets the new files one
+    by one, each whole, the weights last.
 
     Args:
         source: as for `glassformer.load`.
