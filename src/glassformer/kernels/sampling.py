@@ -10,6 +10,7 @@ from glassformer.kernels.selection import (
     UNIT_BITS,
     find_threshold,
     keep,
+    keep_weights,
     key_of,
     total_of,
     unit,
@@ -196,11 +197,11 @@ def keep_top_k(
     bound = f32(LOWEST)
     parts = note_summits(logits, size, spare)
     if k <= parts:
-        bound = value_of(find_threshold(spare, spare, parts, k, near, near, found, WEIGHED=False))
+        bound = value_of(find_threshold(spare, spare, parts, k, LOWEST, near, near, found, WEIGHED=False))
         if temperature != 1.0:
             bound = lowest_as_great(bound, top, temperature)
     whole = size // 16 * 16
-    count = keep(logits, logits, values, ids, whole, value_of(key_of(bound) - 1), 0, 0, PADDING=NEVER)
+    count = keep(logits, logits, values, ids, whole, value_of(key_of(bound) - 1), 0, 0)
     for i in range(whole, size):
         if logits[i] >= bound:
             values[count] = logits[i]
@@ -209,8 +210,8 @@ def keep_top_k(
     scale(values, count, top, temperature, values)
     if count <= k:
         return count
-    least = find_threshold(values, values, count, k, near, near, found, WEIGHED=False)
-    return keep(values, values, values, ids, count, value_of(least), k - found[1], 1, PADDING=NEVER)
+    least = find_threshold(values, values, count, k, LOWEST, near, near, found, WEIGHED=False)
+    return keep(values, values, values, ids, count, value_of(least), k - found[1], 1)
 
 
 @kernel
@@ -229,6 +230,13 @@ def weigh(values: Pointer[f32], count: i64, top: f32) -> i64:
 def share(total: i64, fraction: f64) -> i64:
     """The fewest units that are at least a fraction of a total; at least 1, at most all."""
     return min(max(i64(ceil(f64(total) * fraction)), 1), total)
+
+
+@kernel
+def negligible(rest: i64, count: i64) -> f32:
+    """A weight so small that `count` of those below it do not weigh `rest` units together; 0 if there is none."""
+    least = f64(rest) * 2.0**-UNIT_BITS / f64(count) * (1.0 - 2.0**-20) - 2.0 ** (-UNIT_BITS - 1)
+    return f32(least) if least > 0.0 else f32(0.0)
 
 
 @kernel
@@ -301,10 +309,8 @@ def draw(
         return NONE
     top = logits[best]
     count = size
-    numbered = i64(0)
     if 0 < top_k < size:
         count = keep_top_k(logits, size, top_k, top, temperature, values, ids, spare, near, found)
-        numbered = i64(1)
     else:
         scale(logits, size, top, temperature, values)
     if temperature != 1.0:
@@ -312,29 +318,22 @@ def draw(
     total = weigh(values, count, top)
     if top_p < 1.0:
         goal = share(total, top_p)
-        least = value_of(find_threshold(values, values, count, goal, near, near_weights, found, WEIGHED=True))
+        bound = negligible(total - goal, count)
+        least = value_of(find_threshold(values, values, count, goal, bound, near, near_weights, found, WEIGHED=True))
         each = unit(least)
-        count = keep(
-            values, values, values, ids, count, least, (goal - found[1] + each - 1) // each, numbered, PADDING=0.0
-        )
-        numbered = i64(1)
-        total = total_of(values, count)
+        total = keep_weights(values, values, count, least, (goal - found[1] + each - 1) // each)
     if min_p > 0.0:
         least = f32(min_p)
         if f64(least) >= min_p:
             least = value_of(key_of(least) - 1)
-        count = keep(values, values, values, ids, count, least, 0, numbered, PADDING=0.0)
-        numbered = i64(1)
-        total = total_of(values, count)
+        total = keep_weights(values, values, count, least, 0)
     if typical_p < 1.0:
         distances(values, count, total, spare)
         goal = share(total, typical_p)
-        key = find_threshold(spare, values, count, goal, near, near_weights, found, WEIGHED=True)
-        count = keep(spare, values, values, ids, count, value_of(key - 1), 0, numbered, PADDING=0.0)
-        numbered = i64(1)
-        total = total_of(values, count)
+        key = find_threshold(spare, values, count, goal, LOWEST, near, near_weights, found, WEIGHED=True)
+        total = keep_weights(spare, values, count, value_of(key - 1), 0)
     place = place_of(values, count, portion(total, number))
-    return i64(ids[place]) if numbered != 0 else place
+    return i64(ids[place]) if 0 < top_k < size else place
 
 
 @kernel

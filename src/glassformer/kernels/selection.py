@@ -59,6 +59,18 @@ def units(weights: f32x16) -> i64x16:
 
 
 @kernel
+def raised(weights: f32x16) -> i64x16:
+    """Weights in whole units, each ROUNDING_BITS too much: sums wrap, and what is too much is taken off once."""
+    return bitcast(f64x16(weights) + ROUNDING, i64x16)
+
+
+@kernel
+def vectors(count: i64) -> i64:
+    """How many vectors of 16 hold so many numbers."""
+    return (count + 15) // 16
+
+
+@kernel
 def unit(weight: f32) -> i64:
     """One weight in whole units."""
     return bitcast(f64(weight) + ROUNDING, i64) - ROUNDING_BITS
@@ -69,8 +81,8 @@ def total_of(weights: Pointer[f32], count: i64) -> i64:
     """Sum of weights in units."""
     total = i64x16(0)
     for i in range(0, count, 16):
-        total = total + units(load(weights + i, f32x16))
-    return reduce_add(total)
+        total = total + raised(load(weights + i, f32x16))
+    return reduce_add(total) - vectors(count) * 16 * ROUNDING_BITS
 
 
 @kernel
@@ -107,22 +119,24 @@ def measure(
         chosen = load(values + i, f32x16) >= least
         number += i64(popcount(mask_bits(chosen)))
         if WEIGHED:
-            total = total + units(select(chosen, load(weights + i, f32x16), 0.0))
+            total = total + raised(select(chosen, load(weights + i, f32x16), 0.0))
     found[0] = number
-    return reduce_add(total) if WEIGHED else number
+    if WEIGHED:
+        number = reduce_add(total) - vectors(count) * 16 * ROUNDING_BITS
+    return number
 
 
 @kernel
 def find_threshold(
-    values: Pointer[f32], weights: Pointer[f32], size: i64, goal: i64, near: Pointer[f32], near_weights: Pointer[f32],
-    found: Pointer[i64], *, WEIGHED: bool,
+    values: Pointer[f32], weights: Pointer[f32], size: i64, goal: i64, bound: f32, near: Pointer[f32],
+    near_weights: Pointer[f32], found: Pointer[i64], *, WEIGHED: bool,
 ) -> i64:  # fmt: skip
-    """Key of the greatest float t at which the values >= t weigh, or number, at least `goal`.
+    """Key of the greatest float t >= `bound` at which the values >= t weigh, or number, at least `goal`.
 
-    If all together do not reach it: the key of the least finite float. found[1] is the weight, or number, of the
-    values above t. `near` and `near_weights` are scratch memory of as many numbers.
+    `bound`: a float at which they do, or LOWEST, whose key it is if all together do not. found[1] is the weight, or
+    number, of the values above t. `near` and `near_weights` are scratch memory of as many numbers.
     """
-    low, high = key_of(LOWEST), i64(INFINITY_KEY)
+    low, high = key_of(bound), i64(INFINITY_KEY)
     v, w, left = values, weights, size
     base = i64(0)  # of the values that are no longer looked at, all of them above
     above = i64(0)
@@ -149,7 +163,7 @@ def find_threshold(
 @kernel
 def keep(
     values: Pointer[f32], source: Pointer[f32], kept: Pointer[f32], ids: Pointer[i32], count: i64, least: f32,
-    spare: i64, numbered: i64, *, PADDING: float,
+    spare: i64, numbered: i64,
 ) -> i64:  # fmt: skip
     """Move what is chosen of `source` and `ids` to the front of `kept` and `ids`, in order; how many.
 
@@ -173,5 +187,32 @@ def keep(
             kept[taken] = source[place]
             ids[taken] = ids[place] if numbered != 0 else i32(place)
             taken += 1
-    store(kept + taken, f32x16(PADDING))
+    store(kept + taken, f32x16(-float("inf")))
     return taken
+
+
+@kernel
+def keep_weights(values: Pointer[f32], weights: Pointer[f32], count: i64, least: f32, spare: i64) -> i64:
+    """Set to 0 the weights that are not chosen; what is left of their sum, in units.
+
+    Chosen is where values > least, and the first `spare` places where values = least. `values` may be `weights`.
+    """
+    total = i64x16(0)
+    for i in range(0, count, 16):
+        v = load(values + i, f32x16)
+        w = load(weights + i, f32x16)
+        equal = mask_bits(v == least)
+        if equal == 0 or spare == 0:
+            w = select(v > least, w, 0.0)
+            store(weights + i, w)
+        else:
+            for lane in range(16):
+                if values[i + lane] == least:
+                    spare -= 1
+                if values[i + lane] < least or (values[i + lane] == least and spare < 0):
+                    weights[i + lane] = 0.0
+            if spare < 0:
+                spare = i64(0)
+            w = load(weights + i, f32x16)
+        total = total + raised(w)
+    return reduce_add(total) - vectors(count) * 16 * ROUNDING_BITS
