@@ -51,7 +51,20 @@ def test_the_tokens_are_the_same(story: Model, way: dict[str, Any]) -> None:
 
 
 @pytest.mark.usefixtures("eager_to_guess")
-@pytest.mark.parametrize("length", range(1, 24))
+@pytest.mark.parametrize(("dtype", "cache_dtype"), [("f16", "f32"), ("bf16", "f16"), ("q4", "q8"), ("q4", "auto")])
+def test_the_tokens_are_the_same_whatever_holds_the_numbers(dtype: str, cache_dtype: str) -> None:
+    model = glassformer.load(dtype=dtype, cache_dtype=cache_dtype)
+    asked = {"max_new_tokens": 30, "seed": 2, "temperature": 0.5, "ignore_eos": True}
+    plain = model.generate(REPEATING, speculate=False, **asked)
+    guessed = model.generate(REPEATING, speculate=True, **asked)
+    assert guessed == plain
+    assert guessed.drafted > 0
+    several = [REPEATING, "Once", "The", REPEATING + " red", "A", "I", REPEATING]
+    assert model.generate(several, **asked) == [model.generate(each, speculate=True, **asked) for each in several]
+
+
+@pytest.mark.usefixtures("eager_to_guess")
+@pytest.mark.parametrize("length", range(1, 24, 2))
 def test_every_length_ends_where_it_should(story: Model, length: int) -> None:
     window = story.config.n_positions
     prompt = (story.ids(REPEATING) * window)[: window - 6]
