@@ -187,3 +187,13 @@ def test_published_models_read_as_in_the_reference(model: str) -> None:
         for name, array in expected.items():
             np.testing.assert_array_equal(file[name], array)
             assert file[name].dtype == array.dtype
+
+
+def test_fetching_ahead_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    save_safetensors(path, {"a": np.arange(5000, dtype=np.float32)})
+    with open_safetensors(path) as file:
+        done = list(file.fetch())
+        assert done in ([], [path.stat().st_size])  # nothing where the system has no advice to give
+        assert np.array_equal(file["a"], np.arange(5000))
+    assert list(file.fetch()) == []

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import mmap
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,19 @@ def test_progress_ends_at_the_whole(source: Path, tmp_path: Path) -> None:
     for calls in (told, loaded):
         assert [done for done, _ in calls] == sorted(done for done, _ in calls)
         assert calls[-1] == (whole, whole)
+
+
+@pytest.mark.skipif(not hasattr(mmap.mmap, "madvise"), reason="nothing is fetched ahead")
+def test_progress_of_a_packed_file(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("glassformer.formats.mapped._PIECE", mmap.PAGESIZE)
+    quantize(source, tmp_path / "out")
+    told: list[tuple[int, int]] = []
+    glassformer.load(tmp_path / "out", progress=lambda done, total: told.append((done, total)))
+    with open_safetensors(tmp_path / "out" / "model.safetensors") as file:
+        whole = sum(file.nbytes(name) for name in file)
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert len(told) > 3
+    assert told[-1] == (whole, whole)
 
 
 # ------------------------------------------------------------ refusals

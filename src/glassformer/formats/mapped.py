@@ -3,11 +3,13 @@
 import mmap
 import stat
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 MapOrBytes = mmap.mmap | bytes
 
+_PIECE = 32 << 20  # bytes; whole pages
 _POPULATE_READ = 22 if sys.platform == "linux" else None  # MADV_POPULATE_READ of Linux 5.14, which Python does not name
 
 
@@ -40,18 +42,25 @@ def drop_pages(buffer: MapOrBytes, begin: int, end: int) -> None:
     buffer.madvise(advice, start, min(end, len(buffer)) - start)
 
 
-def fetch_pages(buffer: MapOrBytes) -> None:
+def fetch_pages(buffer: MapOrBytes) -> Iterator[int]:
     """Have the system bring a mapped file into memory and map its pages now, not one by one as they are first read.
 
+    Gives the bytes fetched so far, piece by piece, so that a large file on a slow disk can be watched and interrupted.
     Huge pages are asked for, which some file systems give. Does nothing where the system cannot do that.
     """
-    if not isinstance(buffer, mmap.mmap) or not hasattr(buffer, "madvise"):
-        return
-    huge, soon = (getattr(mmap, name, None) for name in ("MADV_HUGEPAGE", "MADV_WILLNEED"))
-    for advice in (huge, soon, _POPULATE_READ):
-        if advice is not None:
-            with suppress(OSError):  # an older kernel
-                buffer.madvise(advice)
+    if isinstance(buffer, mmap.mmap) and hasattr(buffer, "madvise"):
+        for name in ("MADV_HUGEPAGE", "MADV_WILLNEED"):
+            _advise(buffer, getattr(mmap, name, None), 0, len(buffer))
+        for begin in range(0, len(buffer), _PIECE):
+            size = min(_PIECE, len(buffer) - begin)
+            _advise(buffer, _POPULATE_READ, begin, size)
+            yield begin + size
+
+
+def _advise(buffer: mmap.mmap, advice: int | None, begin: int, size: int) -> None:
+    if advice is not None:
+        with suppress(OSError):  # an older kernel
+            buffer.madvise(advice, begin, size)
 
 
 def close_map(buffer: MapOrBytes) -> None:

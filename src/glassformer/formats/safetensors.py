@@ -127,10 +127,10 @@ class SafetensorsFile(Mapping[str, Array]):
         for info in infos:
             self._drop(info.begin, info.end)
 
-    def fetch(self) -> None:
-        """Have the system read the whole file and map it at once, where it is about to be used in place."""
+    def fetch(self) -> Iterator[int]:
+        """Have the system read the whole file and map it, to be used in place; gives the bytes done so far."""
         if self._data is not None:
-            fetch_pages(self._data)
+            yield from fetch_pages(self._data)
 
     def close(self) -> None:
         """Close the file. Arrays taken from it stay valid; the map goes with the last of them."""

@@ -100,10 +100,14 @@ class Weights(Mapping[str, Array]):
         for file in self.files:
             file.release()
 
-    def fetch(self) -> None:
-        """Have the system read all files and map them at once, where they are about to be used in place."""
+    def fetch(self) -> Iterator[int]:
+        """Have the system read all files and map them, to be used in place; gives the bytes done so far."""
+        before = 0
         for file in self.files:
-            file.fetch()
+            done = 0
+            for done in file.fetch():
+                yield before + done
+            before += done
 
     def close(self) -> None:
         """Close all files. Arrays taken from them stay valid."""

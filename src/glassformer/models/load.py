@@ -69,7 +69,7 @@ def read_network(
     with ExitStack() as opened:
         files = opened.enter_context(open_weights(weights))
         if files.is_packed:
-            config, held = read_packed(files, config, dtype)
+            config, held = read_packed(files, config, dtype, progress)
             opened.pop_all()  # the map goes with the last array over it
             return GPT2(config, held, ops, cache_dtype)
         config, names = checked_names(files, config)

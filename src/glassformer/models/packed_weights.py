@@ -17,7 +17,7 @@ from glassformer.formats.sharded import Weights as WeightFiles
 from glassformer.formats.strict_json import brief
 from glassformer.models.config import GPT2Config, expected_tensors
 from glassformer.models.gpt2 import Matrix, Weights
-from glassformer.models.reader import TRANSPOSED, Held, assemble, by_size, is_matrix, matrix_bits
+from glassformer.models.reader import TRANSPOSED, Held, Progress, assemble, by_size, is_matrix, matrix_bits
 from glassformer.runtime.layout import BLOCK, GROUP, code_shape, packed_shape, scale_shape
 from glassformer.runtime.packed import KINDS, QUANTIZED, STORED, PackedMatrix, Table
 from glassformer.runtime.quantized import QuantizationError, QuantizedMatrix
@@ -88,7 +88,9 @@ def arrays_of(held: Held, declared: list[Declared]) -> list[npt.NDArray[Any]]:
     return [array.reshape(each.shape) for array, each in zip(arrays, declared, strict=True)]
 
 
-def read_packed(files: WeightFiles, config: GPT2Config, dtype: str) -> tuple[GPT2Config, Weights]:
+def read_packed(
+    files: WeightFiles, config: GPT2Config, dtype: str, progress: Progress | None = None
+) -> tuple[GPT2Config, Weights]:
     """The weights of a network over mapped files, which stay open as long as these are used.
 
     Returns:
@@ -109,7 +111,10 @@ def read_packed(files: WeightFiles, config: GPT2Config, dtype: str) -> tuple[GPT
     table = files.dtype("wpe.weight") if "wpe.weight" in files else "F32"
     declared = declared_tensors(config, stored, table if table in TABLE_TYPES else "F32")
     check_declared(files, [each for group in declared.values() for each in group])
-    files.fetch()
+    total = sum(files.nbytes(name) for name in files)
+    for done in files.fetch():
+        if progress is not None:
+            progress(min(done, total), total)  # the header counts for nothing
     shapes = expected_tensors(config)
     taken = {name: taken_from(files, name, shapes[name], parts, stored) for name, parts in declared.items()}
     return config, assemble(config, taken)
