@@ -77,10 +77,12 @@ GROUPS = (
     Group("decode", DECODE, "q4", (Rival("llama.cpp", "q4_0", 1.4, 1.9),), 0.92),
     Group("decode", DECODE, "f16", (Rival("llama.cpp", "f16", 1.15, 1.45),), 0.92),
     Group("decode", DECODE, "f32", (Rival("llama.cpp", "f32", 1.25, 1.36), Rival("ctranslate2", "float32")), 0.92),
+    Group("decode", DECODE, "bf16", (), 0.92),
+    Group("decode", DECODE, "bf16-dot", (), 0.92),
     Group("prefill", PREFILL, "q8", (Rival("llama.cpp", "q8_0", 3.1), Rival("ctranslate2", "int8", 1.45))),
     Group("prefill", PREFILL, "q4", (Rival("llama.cpp", "q4_0", 2.6),)),
     Group("prefill", PREFILL, "f32", (Rival("llama.cpp", "f32", 1.5), Rival("ctranslate2", "float32", 1.35))),
-    Group("prefill", PREFILL, "bf16", (Rival("llama.cpp", "f16", 2.5),)),
+    Group("prefill", PREFILL, "bf16-dot", (Rival("llama.cpp", "f16", 2.5),)),
     *(
         Group("batch", Work(f"batch of {count}", ("batch", count, BATCH_TOKENS), count * BATCH_TOKENS), "q8",
               (Rival("llama.cpp", "q8_0", goal),))
@@ -155,6 +157,19 @@ def absent_row(group: Group, rival: Rival, why: str) -> dict[str, object]:
     """A row that says why there is no figure."""
     empty = row(group, f"{rival.name}: {why}", 0.0, 0.0, 0.0, rival.goal)
     return empty | dict.fromkeys(("tok/s", "theirs", "ratio", "of best", "met"), "")
+
+
+# Texts of benchmarks/speculative.py that repeat their prompt, and the goals for these and for all others.
+REPEATING, REPEATING_GOAL, OTHER_GOAL = ("code edit", "summary"), 1.8, 0.97
+
+
+def lookup_row(found: Mapping[str, float | str]) -> dict[str, object]:
+    """A row of benchmarks/speculative.py as one of ours: prompt lookup against plain greedy decoding."""
+    name, ratio = str(found["text"]), float(found["ratio"])
+    goal = REPEATING_GOAL if name in REPEATING else OTHER_GOAL
+    own, plain = float(found["prompt lookup tok/s"]), float(found["plain tok/s"])
+    work = Group("lookup", Work(f"lookup: {name}", ("lookup",), 0), "q8")
+    return row(work, "own greedy without", own, plain, ratio, goal)
 
 
 def selected(sections: Sequence[str]) -> list[Group]:

@@ -13,6 +13,8 @@ CTranslate2 is asked for text, so its prompt includes one step.
 from __future__ import annotations
 
 import argparse
+import json
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -24,16 +26,19 @@ import numpy.typing as npt
 from glassformer.models.config import GPT2Config, read_config
 from glassformer.runtime.cpus import default_threads
 from peer_models import SHAPES, write_model
-from peer_rows import GROUPS, Group, Rival, Turns, absent_row, rival_row, selected, share_row
+from peer_rows import GROUPS, SHORT, Group, Rival, Turns, absent_row, lookup_row, rival_row, selected, share_row
 from peer_worker import PeerError, Worker
 from report import cell, show, surroundings
 
-SECTIONS = tuple(dict.fromkeys(group.section for group in GROUPS))
+OWN_SECTIONS = ("resident", "lookup")  # which no peer takes part in
+SECTIONS = (*dict.fromkeys(group.section for group in GROUPS), *OWN_SECTIONS)
 CHECKED_TOKENS = 64
 # Squared difference of the logits over their square, against our own from the weights as stored. Rounding errors grow
 # through the layers of a random network, and eight-bit activations flip at every layer.
-LARGEST_NMSE = {"f32": 1e-5, "float32": 1e-5, "f16": 1e-5, "bf16": 1e-3, "q8": 1e-2, "q8_0": 1e-2, "int8": 1e-2,
-                "q4": 0.3, "q4_0": 0.3}  # fmt: skip
+LARGEST_NMSE = {
+    "f32": 1e-5, "float32": 1e-5, "f16": 1e-5, "bf16": 1e-3, "bf16-dot": 1e-3, "q8": 1e-2, "q8_0": 1e-2, "int8": 1e-2,
+    "q4": 0.3, "q4_0": 0.3,
+}  # fmt: skip
 MOST_MB_OVER = 60  # of resident memory, over the weights and the cache
 PACKAGES = ("numpy", "llvmlite", "llama_cpp_python", "ctranslate2", "torch", "transformers")
 
@@ -123,6 +128,17 @@ class Comparison:
         }  # fmt: skip
 
 
+def lookup(options: argparse.Namespace) -> list[dict[str, object]]:
+    """Prompt lookup against ourselves without it, which benchmarks/speculative.py measures."""
+    script = Path(__file__).with_name("speculative.py")
+    command = [sys.executable, str(script), "--json", "--rounds", str(options.rounds)]
+    command += ["--threads", str(options.threads)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        return [absent_row(Group("lookup", SHORT, "q8"), Rival("glassformer", "q8"), done.stderr.strip()[-200:])]
+    return [lookup_row(json.loads(line)) for line in done.stdout.splitlines()]
+
+
 def compare(folder: Path, options: argparse.Namespace) -> list[dict[str, object]]:
     """All rows that were asked for; each is told on standard error as soon as it is there."""
     comparison = Comparison(folder, options.threads, options.rounds)
@@ -130,7 +146,7 @@ def compare(folder: Path, options: argparse.Namespace) -> list[dict[str, object]
     rows: list[dict[str, object]] = []
     for shape in ("124m", "xl"):
         groups = [group for group in selected(sections) if group.shape == shape]
-        if not groups and not (shape == "124m" and "resident" in sections):
+        if not groups and not (shape == "124m" and set(sections) & set(OWN_SECTIONS)):
             continue
         config = read_config(options.config) if options.config and shape == "124m" else SHAPES[shape]
         comparison.prepare(shape, config, np.float16 if shape == "xl" else np.float32)
@@ -138,6 +154,8 @@ def compare(folder: Path, options: argparse.Namespace) -> list[dict[str, object]
             rows += told(comparison.run(group))
         if shape == "124m" and "resident" in sections:
             rows += told([comparison.resident()])
+        if shape == "124m" and "lookup" in sections:
+            rows += told(lookup(options))
     return rows
 
 
@@ -151,16 +169,16 @@ def told(rows: list[dict[str, object]]) -> list[dict[str, object]]:
 def sections(text: str) -> tuple[str, ...]:
     """Names of sections, separated by commas."""
     names = tuple(text.split(","))
-    if unknown := set(names) - {*SECTIONS, "resident"}:
-        raise argparse.ArgumentTypeError(f"no rows {sorted(unknown)}; there are {', '.join(SECTIONS)}, resident")
+    if unknown := set(names) - set(SECTIONS):
+        raise argparse.ArgumentTypeError(f"no rows {sorted(unknown)}; there are {', '.join(SECTIONS)}")
     return names
 
 
 def parsed() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    everything = tuple(name for name in (*SECTIONS, "resident") if name != "xl")
-    parser.add_argument("--rows", type=sections, default=everything, help=f"some of {', '.join(SECTIONS)}, resident")
+    everything = tuple(name for name in SECTIONS if name != "xl")
+    parser.add_argument("--rows", type=sections, default=everything, help=f"some of {', '.join(SECTIONS)}")
     parser.add_argument("--xl", action="store_true", help="GPT-2 XL too: 1.5 billion weights, 10 GB of disk and memory")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=default_threads())

@@ -13,7 +13,7 @@ import pytest
 import peers
 from glassformer.models.config import GPT2Config, read_config
 from peer_models import SHAPES, gguf_name, random_tensors, write_model
-from peer_rows import GROUPS, Group, Rival, Turns, Work, decode, rival_row, share_row
+from peer_rows import GROUPS, Group, Rival, Turns, Work, decode, lookup_row, rival_row, share_row
 from peer_worker import PeerError, Worker, token_ids
 
 BENCHMARKS = Path(peers.__file__).parent
@@ -54,6 +54,13 @@ def test_rounds_in_which_memory_changed_its_speed_do_not_count() -> None:
     both = Turns(gigabytes=[(30.0, 60.0), (50.0, 50.0)])
     assert both.shares([45e9, 25e9]) == [0.5]
     assert Turns(gigabytes=[(30.0, 60.0)]).shares([45e9]) == [1.0]
+
+
+def test_prompt_lookup_has_a_goal_for_text_that_repeats_and_one_for_all_other() -> None:
+    found = {"plain tok/s": 100.0, "prompt lookup tok/s": 150.0, "ratio": 1.5}
+    repeating, other = lookup_row({**found, "text": "code edit"}), lookup_row({**found, "text": "prose: a.md"})
+    assert (repeating["goal"], repeating["met"]) == (1.8, "no")
+    assert (other["goal"], other["met"], other["tok/s"], other["theirs"]) == (0.97, "yes", 150.0, 100.0)
 
 
 def test_every_goal_of_the_default_shape_has_a_row() -> None:
