@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from glassformer.simd.errors import OperandError
 from glassformer.simd.table import TABLE, Operation
-from glassformer.simd.types import SCALARS, Value, byte_size, f32, i32, vector
+from glassformer.simd.types import SCALARS, Value, byte_size, f32, i8, i16, i32, vector
 
 LANES = (1, 4, 16, 64)
 CHUNK = 8  # expressions of a loop: LLVM's time grows faster than a block does
@@ -21,6 +21,7 @@ Kind = type[Value]
 WRITTEN_OUT = {
     "convert", "saturate", "bitcast", "load", "store", "offset", "cast", "gather", "prefetch", "broadcast_4", "shuffle",
     "part", "lane", "insert", "lane_numbers", "select", "mask_bits", "dot_u8_i8", "dot_bf16", "floordiv", "mod",
+    "multiply_pairs", "apply_sign", "add_pairs",
     "all_of", "any_of", "atomic_load", "atomic_store", "atomic_add", "compare_exchange", "pause", "call_entry",
     "barrier", "clock",
 }  # fmt: skip
@@ -180,11 +181,15 @@ def masks(lanes: int) -> Iterator[tuple[Kind, str]]:
         yield {8: SCALARS[4], 16: SCALARS[5], 32: SCALARS[6], 64: SCALARS[7]}[lanes], "mask_bits(p)"
     if lanes >= 4:
         four = 4 * lanes
+        unsigned, signed = (f"load({p} + i * {four}, vector({k}, {four}))" for p, k in (("u", "u8"), ("v", "i8")))
+        yield vector(i16, 2 * lanes), f"multiply_pairs({unsigned}, {signed})"
+        yield vector(i8, four), f"apply_sign({signed}, bitcast({unsigned}, vector(i8, {four})))"
+        yield wide, f"add_pairs(g, load(cast(v, i16) + i * {2 * lanes}, vector(i16, {2 * lanes})))"
         if lanes <= 32:
             two, real = 2 * lanes, vector(f32, lanes)
             pairs = [f"load(cast({p}, bf16) + i * {two}, vector(bf16, {two}))" for p in ("u", "v")]
             yield real, f"dot_bf16({type_text(real)}(g), {', '.join(pairs)})"
-        yield wide, f"dot_u8_i8(g, load(u + i * {four}, vector(u8, {four})), load(v + i * {four}, vector(i8, {four})))"
+        yield wide, f"dot_u8_i8(g, {unsigned}, {signed})"
 
 
 def atomics(kind: Kind) -> list[str]:

@@ -11,6 +11,10 @@ from glassformer.kernels.quantize import GROUP
 from glassformer.simd import (
     Kernel,
     Pointer,
+    absolute,
+    add_pairs,
+    apply_sign,
+    bitcast,
     broadcast_4,
     dot_u8_i8,
     f16,
@@ -19,11 +23,14 @@ from glassformer.simd import (
     f32x16,
     fma,
     i8,
+    i8x64,
+    i16x32,
     i32,
     i32x16,
     i64,
     kernel,
     load,
+    multiply_pairs,
     prefetch,
     static_range,
     store,
@@ -38,42 +45,67 @@ STEP = 8  # inputs whose products are written out; the loop over the rest of a g
 
 
 @kernel
+def add_products(total: i32x16, weight: u8x64, x: i8x64, *, PAIRS: bool) -> i32x16:
+    """total + weight . x by fours, x within 127 of 0; with PAIRS, (weight - 128) . x.
+
+    Of |w| and x with w's sign, two products stay within 16 bits, which those of w + 128 would not.
+    """
+    if PAIRS:
+        w = bitcast(weight ^ 128, i8x64)
+        total = add_pairs(total, multiply_pairs(bitcast(absolute(w), u8x64), apply_sign(x, w)))
+    else:
+        total = dot_u8_i8(total, weight, x)
+    return total
+
+
+@kernel
+def ask_ahead(memory: Pointer[u8], first: i64, lines: i64, scales: Pointer[f16]) -> None:
+    """Ask for lines of memory (in fours) and for the scales of a group."""
+    for line in range(first, first + lines, 4):
+        for i in static_range(4):
+            prefetch(memory + (line + i) * LINE)
+    prefetch(scales)
+    prefetch(scales + BLOCK // 2)
+
+
+@kernel
 def tile_quantized(
     codes: Pointer[i8], scales: Pointer[f32], sums: Pointer[i32], weight: Pointer[u8], weight_scales: Pointer[f16],
     bias: Pointer[f32], has_bias: i64, residual: Pointer[f32], has_residual: i64, out: Pointer[f32], out_stride: i64,
     inputs: i64, width: i64, ahead: Pointer[u8], lines: i64,
-    *, BITS: int, VECTORS: int, TOKENS: int,
+    *, BITS: int, VECTORS: int, TOKENS: int, PAIRS: bool,
 ) -> None:  # fmt: skip
     """out[t, :width] for TOKENS rows and 16 * VECTORS columns; pointers stand at the first row and column.
 
-    Meanwhile it asks for the memory at `ahead`, so many lines for each group.
+    Meanwhile it asks for the memory at `ahead`, so many lines for each group. PAIRS: without the instruction for whole
+    dot products, by those of pairs, to the same integers.
     """
     ZERO = 2 ** (BITS - 1)  # what is added to each weight to make its code
+    NARROW = PAIRS and BITS == 4  # a group's products with 0 to 15 stay within 16 bits until they are summed
     groups = inputs // GROUP
     total = [[f32x16(0.0) for t in static_range(TOKENS)] for v in static_range(VECTORS)]
     for g in range(groups):
-        for line in range(g * lines, g * lines + lines, 4):
-            for i in static_range(4):
-                prefetch(ahead + (line + i) * LINE)
-        prefetch(weight_scales + (g + SCALES_AHEAD) * BLOCK)
-        prefetch(weight_scales + ((g + SCALES_AHEAD) * BLOCK + BLOCK // 2))
-        dot = [[i32x16(sums[t * groups + g] * -ZERO) for t in static_range(TOKENS)] for v in static_range(VECTORS)]
+        ask_ahead(ahead, g * lines, lines, weight_scales + (g + SCALES_AHEAD) * BLOCK)
+        dot = [[i16x32(0) if NARROW else i32x16(0) if PAIRS else i32x16(sums[t * groups + g] * -ZERO)
+                for t in static_range(TOKENS)] for v in static_range(VECTORS)]  # fmt: skip
         for first in range(g * GROUP, g * GROUP + GROUP, STEP):
             for k in static_range(0, STEP, 32 // BITS):
                 for v in static_range(VECTORS):
                     w = load(weight + ((first + k) * (BLOCK * BITS // 8) + 64 * v), u8x64)
                     # Four inputs a lane; four bits hold the next four inputs in the upper halves of the bytes.
-                    low = w & 15 if BITS == 4 else w
-                    for t in static_range(TOKENS):
-                        dot[v][t] = dot_u8_i8(dot[v][t], low, broadcast_4(codes + (t * inputs + first + k)))
-                    if BITS == 4:
-                        high = w >> 4
+                    for half in static_range(8 // BITS):
+                        some = w if BITS == 8 else w & 15 if half == 0 else w >> 4
                         for t in static_range(TOKENS):
-                            dot[v][t] = dot_u8_i8(dot[v][t], high, broadcast_4(codes + (t * inputs + first + k + 4)))
+                            x = broadcast_4(codes + (t * inputs + first + k + 4 * half))
+                            if NARROW:
+                                dot[v][t] = dot[v][t] + multiply_pairs(some, x)
+                            else:
+                                dot[v][t] = add_products(dot[v][t], some, x, PAIRS=PAIRS)
         for v in static_range(VECTORS):
             s = f32x16(load(weight_scales + g * BLOCK + 16 * v, f16x16))
             for t in static_range(TOKENS):
-                total[v][t] = fma(f32x16(dot[v][t]), s * scales[t * groups + g], total[v][t])
+                whole = add_pairs(i32x16(sums[t * groups + g] * -ZERO), dot[v][t]) if NARROW else dot[v][t]
+                total[v][t] = fma(f32x16(whole), s * scales[t * groups + g], total[v][t])
     if has_bias != 0:
         for v in static_range(VECTORS):
             b = load(bias + 16 * v, f32x16, count=width - 16 * v)
@@ -99,7 +131,7 @@ def matmul_quantized(
     codes: Pointer[i8], scales: Pointer[f32], sums: Pointer[i32], weight: Pointer[u8], weight_scales: Pointer[f16],
     bias: Pointer[f32], has_bias: i64, residual: Pointer[f32], has_residual: i64, out: Pointer[f32], rows: i64,
     inputs: i64, outputs: i64, begin: i64, end: i64,
-    *, BITS: int, VECTORS: int, TILES: tuple[int, ...], ACTIVATION: Kernel,
+    *, BITS: int, VECTORS: int, TILES: tuple[int, ...], PAIRS: bool, ACTIVATION: Kernel,
 ) -> None:  # fmt: skip
     """out = activations @ weights, both quantised as `glassformer.kernels.quantize` says, then the epilogue.
 
@@ -129,7 +161,7 @@ def matmul_quantized(
                         weight_scales + (block * groups * BLOCK + 16 * V), bias + first + 16 * V, has_bias,
                         residual + place + 16 * V, 0 if ACTIVATED else has_residual, out + place + 16 * V, outputs,
                         inputs, outputs - first - 16 * V, ahead, lines if V == 0 and missing > 0 else i64(0),
-                        BITS=BITS, VECTORS=WIDE, TOKENS=TILE,
+                        BITS=BITS, VECTORS=WIDE, TOKENS=TILE, PAIRS=PAIRS,
                     )  # fmt: skip
                 activate(
                     residual + place, has_residual, out + place, outputs, TILE, min(outputs - first, BLOCK),

@@ -19,6 +19,7 @@ from glassformer.runtime.executor import Cost, Executor, Launch
 from glassformer.runtime.memory import aligned
 from glassformer.simd.types import Value
 
+TILES = {512: (3, 4, 2, 1), 256: (4, 2, 1), 128: (2, 1)}  # rows of register tiles by bits of a register
 Float32 = npt.NDArray[np.float32]
 Kind = type[Value]
 
@@ -116,7 +117,9 @@ def quantize(executor: Executor, x: Float32) -> QuantizedRows:
 def quantized_tile(executor: Executor) -> dict[str, Any]:
     """Vectors of a quantised product's register tile, and rows of the largest and of those for what remains."""
     bits = executor.target.vector_bits
-    return {"VECTORS": 4 if bits >= 512 else 1, "TILES": (3, 4, 2, 1) if bits >= 256 else (2, 1)}
+    features = executor.target.features
+    pairs = "x86" in features and "vnni" not in features  # without the instruction for whole dot products
+    return {"VECTORS": 4 if bits >= 512 else 1, "TILES": TILES[bits], "PAIRS": pairs}
 
 
 def linear_quantized(

@@ -17,6 +17,7 @@ from glassformer.simd.ops_dot_bf16 import *  # noqa: F403
 from glassformer.simd.ops_fma import *  # noqa: F403
 from glassformer.simd.ops_lanes import *  # noqa: F403
 from glassformer.simd.ops_memory import *  # noqa: F403
+from glassformer.simd.ops_pairs import *  # noqa: F403
 from glassformer.simd.ops_threads import *  # noqa: F403
 from glassformer.simd.types import *  # noqa: F403
 from glassformer.simd.vectors import *  # noqa: F403
