@@ -49,10 +49,9 @@ class Glassformer:
         read = weights.nbytes - weights.wpe.nbytes  # a row of the positions is read, not the table
         if weights.lm_head is not weights.wte:
             read -= weights.wte.nbytes
-        held = weights.nbytes + self.cache.nbytes
         per_token = self.cache.nbytes // self.cache.capacity if self.cache.capacity else 0
         target = self.network.ops.executor.target.name
-        return {"version": __version__, "weight_bytes": read, "held_bytes": held, "token_bytes": per_token,
+        return {"version": __version__, "weight_bytes": read, "token_bytes": per_token,
                 "target": target, "layers": config.n_layer}  # fmt: skip
 
     def logits(self, ids: Ids) -> npt.NDArray[np.float32]:

@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 
 from glassformer.models.config import read_config
-from glassformer.runtime.machine import resident_bytes
 
 
 class PeerError(Exception):
@@ -95,8 +94,6 @@ def answer(engine: Any, vocab_size: int, question: list[Any]) -> Any:
         return engine.batch_decode(token_ids(vocab_size, sequences, new))
     if what == "bandwidth":
         return engine.read_bandwidth()
-    if what == "resident":
-        return resident_bytes()
     raise PeerError(f"unknown question {what}")
 
 

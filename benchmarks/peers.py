@@ -40,6 +40,19 @@ LARGEST_NMSE = {
     "q4": 0.3, "q4_0": 0.3,
 }  # fmt: skip
 MOST_MB_OVER = 60  # of resident memory, over the weights and the cache
+RESIDENT = """
+import sys
+import numpy as np
+from glassformer.models.load import load_network
+from glassformer.runtime.machine import resident_bytes
+
+network = load_network(sys.argv[1], dtype="q8", threads=int(sys.argv[2]))
+cache = network.new_cache(network.config.n_positions)
+network.forward(np.ones(cache.capacity - 16, np.int32), cache)
+for _ in range(16):
+    network.forward(np.ones(1, np.int32), cache)
+print(resident_bytes(), network.weights.nbytes + cache.nbytes)
+"""
 PACKAGES = ("numpy", "llvmlite", "llama_cpp_python", "ctranslate2", "torch", "transformers")
 
 
@@ -115,15 +128,14 @@ class Comparison:
         ]
 
     def resident(self) -> dict[str, object]:
-        """Memory of a process that holds the Q8 model and a full context."""
-        worker = self.start(Rival("glassformer", "q8"), "124m")
-        worker.ask("prefill", SHAPES["124m"].n_positions)
-        worker.ask("decode", 512, 16)
-        over = (worker.ask("resident") - worker.facts["held_bytes"]) / 1e6
-        worker.close()
+        """Memory of a process that holds the Q8 model and a full context, and does nothing else."""
+        command = [sys.executable, "-c", RESIDENT, str(self.folder / "124m"), str(self.threads)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        resident, held = map(int, done.stdout.split())
+        over = (resident - held) / 1e6
         return {
             "work": "resident, context 1,024", "weights": "q8", "against": "weights + cache, MB over", "tok/s": "",
-            "theirs": worker.facts["held_bytes"] / 1e6, "ratio": over, "of best": "", "goal": f"<= {MOST_MB_OVER}",
+            "theirs": held / 1e6, "ratio": over, "of best": "", "goal": f"<= {MOST_MB_OVER}",
             "met": "yes" if over <= MOST_MB_OVER else "no",
         }  # fmt: skip
 
