@@ -41,6 +41,7 @@ def test_every_public_operation_is_here() -> None:
         "linear",
         "attention_batch",
         "layer_norm_for",
+        "linear_for",
     }
 
 

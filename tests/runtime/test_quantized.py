@@ -8,7 +8,8 @@ import pytest
 
 from glassformer.runtime.engine import Ops
 from glassformer.runtime.executor import Eager
-from glassformer.runtime.quantized import QuantizationError, QuantizedMatrix, quantize_parts
+from glassformer.runtime.quantized import QuantizationError, QuantizedMatrix, QuantizedRows, quantize_parts
+from glassformer.runtime.quantized import quantize as quantize_activations
 from glassformer.simd.target import runnable_targets
 from glassformer.simd.types import f16, f32
 
@@ -144,3 +145,18 @@ def test_damaged_numbers_come_out_as_nan(bits: int, bad: float) -> None:
     out = Ops(Eager(1)).linear(x, quantize(weight, bits=bits))
     assert np.isnan(out[1]).all()
     assert np.isfinite(out[0]).all()
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("rows", [1, 3, 6, 20])
+@pytest.mark.parametrize("outputs", [32, 96, 128])
+def test_a_product_in_eight_bits_is_what_quantising_makes_of_it(bits: int, rows: int, outputs: int, ops: Ops) -> None:
+    rng = np.random.default_rng(rows)
+    weight = rng.standard_normal((64, outputs)).astype(np.float32)
+    x, bias = rng.standard_normal((rows, 64)).astype(np.float32), rng.standard_normal(outputs).astype(np.float32)
+    held = quantize_parts(ops.executor, [(0, weight)], weight.shape, f32, "w", bits=bits, transposed=False)
+    whole = quantize_activations(ops.executor, ops.linear(x, held, bias, activation="gelu_new"))
+    made = ops.linear_for(held, x, held, bias, activation="gelu_new")
+    assert isinstance(made, QuantizedRows)
+    for name in ("codes", "scales", "sums"):
+        assert np.array_equal(getattr(made, name), getattr(whole, name)), name

@@ -7,7 +7,7 @@ Every output is one chain over the groups: total = fma(dot of the group, weight 
 from glassformer.kernels.activation import identity
 from glassformer.kernels.epilogue import activate
 from glassformer.kernels.matmul import BLOCK
-from glassformer.kernels.quantize import GROUP
+from glassformer.kernels.quantize import GROUP, quantize_group
 from glassformer.simd import (
     Kernel,
     Pointer,
@@ -127,23 +127,40 @@ def tile_quantized(
 
 
 @kernel
+def quantize_tile(
+    y: Pointer[f32], codes: Pointer[i8], scales: Pointer[f32], sums: Pointer[i32], rows: i64, place: i64, outputs: i64,
+    width: i64,
+) -> None:  # fmt: skip
+    """Rows of a block's results, y: [rows, BLOCK] of which `width` count, to eight bits at `place` of [.., outputs]."""
+    for t in range(rows):
+        for group in range(0, min(width, BLOCK), GROUP):
+            low = load(y + (t * BLOCK + group), f32x16)
+            high = load(y + (t * BLOCK + group + 16), f32x16)
+            at = place + t * outputs + group
+            quantize_group(low, high, codes + at, scales + at // GROUP, sums + at // GROUP)
+
+
+@kernel
 def matmul_quantized(
     codes: Pointer[i8], scales: Pointer[f32], sums: Pointer[i32], weight: Pointer[u8], weight_scales: Pointer[f16],
     bias: Pointer[f32], has_bias: i64, residual: Pointer[f32], has_residual: i64, out: Pointer[f32], rows: i64,
-    inputs: i64, outputs: i64, begin: i64, end: i64,
-    *, BITS: int, VECTORS: int, TILES: tuple[int, ...], PAIRS: bool, ACTIVATION: Kernel,
+    inputs: i64, outputs: i64, out_codes: Pointer[i8], out_scales: Pointer[f32], out_sums: Pointer[i32],
+    begin: i64, end: i64, *, BITS: int, VECTORS: int, TILES: tuple[int, ...], PAIRS: bool, ACTIVATION: Kernel,
+    QUANTIZE: bool,
 ) -> None:  # fmt: skip
     """out = activations @ weights, both quantised as `glassformer.kernels.quantize` says, then the epilogue.
 
     out, residual: [rows, outputs]. A task is a block of 64 outputs; its weights stay in the cache while all rows pass.
     Few rows ask for weights a little ahead of where they read; many ask for the next block, each tile for its part, so
-    that memory works while they compute.
+    that memory works while they compute. QUANTIZE: the results are left in eight bits, in `out_codes` and so on; `out`
+    has room for the rows of a tile, [blocks][most rows of a tile][BLOCK], and there is no residual.
     """
     groups = inputs // GROUP
     size = inputs * (BLOCK * BITS // 8)  # bytes of a block
     group_lines = GROUP * BLOCK * BITS // 8 // LINE
     ACTIVATED = ACTIVATION is not identity  # then the residual is added behind it
     few = rows <= TILES[0] + 1
+    stride = i64(BLOCK) if QUANTIZE else outputs
     for block in range(begin, end):
         first = block * BLOCK
         here = weight + block * size
@@ -155,18 +172,21 @@ def matmul_quantized(
             WIDE = 4 if VECTORS * TILES[0] >= 4 * TILE or VECTORS == 4 else 2 if VECTORS * TILES[0] >= 2 * TILE else 1
             while t + TILE <= rows and (TILE != 3 or t + 4 != rows):
                 place = t * outputs + first
+                target = out + (block * (max(TILES) * BLOCK) if QUANTIZE else place)
                 for V in static_range(0, BLOCK // 16, WIDE):
                     tile_quantized(
                         codes + t * inputs, scales + t * groups, sums + t * groups, here + 64 * V,
                         weight_scales + (block * groups * BLOCK + 16 * V), bias + first + 16 * V, has_bias,
-                        residual + place + 16 * V, 0 if ACTIVATED else has_residual, out + place + 16 * V, outputs,
+                        residual + place + 16 * V, 0 if ACTIVATED else has_residual, target + 16 * V, stride,
                         inputs, outputs - first - 16 * V, ahead, lines if V == 0 and missing > 0 else i64(0),
                         BITS=BITS, VECTORS=WIDE, TOKENS=TILE, PAIRS=PAIRS,
                     )  # fmt: skip
                 activate(
-                    residual + place, has_residual, out + place, outputs, TILE, min(outputs - first, BLOCK),
+                    residual + place, has_residual, target, stride, TILE, min(outputs - first, BLOCK),
                     ACTIVATION=ACTIVATION,
                 )  # fmt: skip
+                if QUANTIZE:
+                    quantize_tile(target, out_codes, out_scales, out_sums, TILE, place, outputs, outputs - first)
                 t += TILE
                 missing -= lines * groups
                 ahead = ahead + lines * (groups * LINE)

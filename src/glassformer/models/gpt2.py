@@ -208,11 +208,11 @@ class GPT2:
         scale = self.config.head_dim**-0.5 if self.config.scale_attn_weights else 1.0
         return scale / (layer + 1) if self.config.scale_attn_by_inverse_layer_idx else scale
 
-    def neurons(self, ops: Ops, layer: int, block: Block, x: Rows, see: See) -> Float32:
+    def neurons(self, ops: Ops, layer: int, block: Block, x: Rows, see: See) -> Rows:
         """The feed-forward network up to its activations: [rows, n_embd] -> [rows, n_inner]."""
         at, fc, activation = f"blocks.{layer}.mlp.", block.c_fc, self.config.activation
         if see is unobserved:
-            return ops.linear(x, fc.weight, fc.bias, activation=activation)
+            return ops.linear_for(block.mlp_c_proj.weight, x, fc.weight, fc.bias, activation=activation)
         y = see(at + "hook_pre", ops.linear(x, fc.weight, fc.bias))  # [rows, n_inner]
         return see(at + "hook_post", ops.activation(activation, y))  # type: ignore[no-any-return]
 
@@ -227,7 +227,7 @@ class GPT2:
         return see(site, self.norm(ops, norm, x))  # type: ignore[no-any-return]
 
 
-def added(ops: Ops, x: Float32, y: Float32, linear: Linear, site: str, see: See) -> Float32:
+def added(ops: Ops, x: Float32, y: Rows, linear: Linear, site: str, see: See) -> Float32:
     """x + linear(y), in one operation where nobody looks at what is added; the same bits either way.
 
     x: [rows, outputs], y: [rows, inputs] -> as x.

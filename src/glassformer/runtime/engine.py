@@ -29,7 +29,7 @@ from glassformer.runtime.batch import Batch
 from glassformer.runtime.epilogue import Epilogue
 from glassformer.runtime.executor import Cost, Executor, Launch
 from glassformer.runtime.kv_cache import KVCache
-from glassformer.runtime.linear import linear, matmul_arrays
+from glassformer.runtime.linear import linear, linear_for, matmul_arrays
 from glassformer.runtime.normalization import normalize, normalize_q8
 from glassformer.runtime.packed import PackedMatrix, Table
 from glassformer.runtime.quantized import QuantizedMatrix, QuantizedRows, embedding_rows_q8
@@ -41,6 +41,17 @@ ACTIVATIONS: dict[str, Kernel] = {
     "gelu_new": activation.gelu_tanh, "gelu": activation.gelu_exact, "relu": activation.relu, "silu": activation.silu,
     "tanh": activation.tanh_activation,
 }  # fmt: skip
+
+
+def epilogue_of(bias: npt.ArrayLike | None, activation: str | None, residual: npt.ArrayLike | None) -> Epilogue:
+    """What is to happen to a product. ShapeError for an activation that there is not."""
+    if activation is not None and activation not in ACTIVATIONS:
+        raise ShapeError(f"activation {activation!r} is unknown; choose from {', '.join(ACTIVATIONS)}")
+    return Epilogue(
+        None if bias is None else as_float32(bias, "bias"),
+        identity if activation is None else ACTIVATIONS[activation],
+        None if residual is None else as_float32(residual, "residual"),
+    )
 
 
 class Ops:
@@ -74,14 +85,14 @@ class Ops:
         x: [rows, inputs] (or quantised rows, for a quantised weight), bias: [outputs], residual: [rows, outputs] ->
         [rows, outputs]. activation: a name that `Ops.activation` takes.
         """
-        if activation is not None and activation not in ACTIVATIONS:
-            raise ShapeError(f"activation {activation!r} is unknown; choose from {', '.join(ACTIVATIONS)}")
-        epilogue = Epilogue(
-            None if bias is None else as_float32(bias, "bias"),
-            identity if activation is None else ACTIVATIONS[activation],
-            None if residual is None else as_float32(residual, "residual"),
-        )
-        return linear(self.executor, x, weight, epilogue)
+        return linear(self.executor, x, weight, epilogue_of(bias, activation, residual))
+
+    def linear_for(
+        self, matrix: PackedMatrix | QuantizedMatrix, x: npt.ArrayLike | QuantizedRows,
+        weight: PackedMatrix | QuantizedMatrix, bias: npt.ArrayLike | None = None, *, activation: str | None = None,
+    ) -> Float32 | QuantizedRows:  # fmt: skip
+        """The same as `linear` with another matrix takes it best: in eight bits where both are quantised."""
+        return linear_for(self.executor, matrix, x, weight, epilogue_of(bias, activation, None))
 
     # ------------------------------------------------------------ elementwise
 

@@ -13,7 +13,7 @@ from glassformer.runtime.epilogue import Epilogue
 from glassformer.runtime.executor import Cost, Executor, Launch
 from glassformer.runtime.packed import PackedMatrix
 from glassformer.runtime.paired import PairedMatrix, paired_rows
-from glassformer.runtime.quantized import QuantizedMatrix, QuantizedRows, linear_quantized
+from glassformer.runtime.quantized import QuantizedMatrix, QuantizedRows, linear_into_quantized, linear_quantized
 from glassformer.simd.types import byte_size, f32
 
 NEAR_BYTES = 32 << 10  # of the nearest cache, that a matrix product's weights may fill while many rows pass
@@ -50,13 +50,7 @@ def linear(
     executor: Executor, x: npt.ArrayLike | QuantizedRows, weight: PackedMatrix | QuantizedMatrix, epilogue: Epilogue
 ) -> Float32:
     """x @ weight and its epilogue with a packed matrix; see `Ops.linear`."""
-    if not isinstance(weight, PackedMatrix | QuantizedMatrix):
-        raise ShapeError(f"linear takes a PackedMatrix, found {type(weight).__name__}; pack it, or use matmul")
-    if not isinstance(x, QuantizedRows):
-        x = as_float32(x)
-    if len(x.shape) != 2 or x.shape[1] != weight.inputs:
-        raise ShapeError(f"linear: x {x.shape} meets a weight {weight.shape}; expected x [rows, {weight.inputs}]")
-    epilogue.check(x.shape[0], weight.shape)
+    x = check_linear(x, weight, epilogue)
     if isinstance(weight, QuantizedMatrix):
         return linear_quantized(executor, x, weight, epilogue)
     if isinstance(x, QuantizedRows):
@@ -66,6 +60,31 @@ def linear(
     zero = [np.zeros(1, np.int64)] * 2
     product(executor, x, weight, out, zero, (rows, inputs, weight.outputs), epilogue)
     return out
+
+
+def check_linear(
+    x: npt.ArrayLike | QuantizedRows, weight: PackedMatrix | QuantizedMatrix, epilogue: Epilogue
+) -> Float32 | QuantizedRows:
+    """Refuse operands that do not go together; x as rows of float32 or of eight bits."""
+    if not isinstance(weight, PackedMatrix | QuantizedMatrix):
+        raise ShapeError(f"linear takes a PackedMatrix, found {type(weight).__name__}; pack it, or use matmul")
+    if not isinstance(x, QuantizedRows):
+        x = as_float32(x)
+    if len(x.shape) != 2 or x.shape[1] != weight.inputs:
+        raise ShapeError(f"linear: x {x.shape} meets a weight {weight.shape}; expected x [rows, {weight.inputs}]")
+    epilogue.check(x.shape[0], weight.shape)
+    return x
+
+
+def linear_for(
+    executor: Executor, matrix: PackedMatrix | QuantizedMatrix, x: npt.ArrayLike | QuantizedRows,
+    weight: PackedMatrix | QuantizedMatrix, epilogue: Epilogue,
+) -> Float32 | QuantizedRows:  # fmt: skip
+    """`linear` on the way into another product; see `Ops.linear_for`."""
+    if not isinstance(matrix, QuantizedMatrix) or not isinstance(weight, QuantizedMatrix):
+        return linear(executor, x, weight, epilogue)
+    x = check_linear(x, weight, epilogue)
+    return linear_into_quantized(executor, x, weight, epilogue)
 
 
 def product(

@@ -126,16 +126,40 @@ def linear_quantized(
     executor: Executor, x: Float32 | QuantizedRows, weight: QuantizedMatrix, epilogue: Epilogue
 ) -> Float32:
     """x @ weight and its epilogue, the activations quantised in groups of 32.  x: [rows, inputs] -> [rows, outputs]."""
+    out = executor.empty((len(x) if isinstance(x, np.ndarray) else x.rows, weight.outputs))  # [rows, outputs]
+    multiply_quantized(executor, x, weight, epilogue, out, None)
+    return out
+
+
+def linear_into_quantized(
+    executor: Executor, x: Float32 | QuantizedRows, weight: QuantizedMatrix, epilogue: Epilogue
+) -> QuantizedRows:
+    """The same with the result in eight bits, the codes that `quantize` would make of it."""
     x = x if isinstance(x, QuantizedRows) else quantize(executor, x)
-    out = executor.empty((x.rows, weight.outputs))  # [rows, outputs]
-    kernel = matmul_quantized.specialise(BITS=weight.bits, **quantized_tile(executor), ACTIVATION=epilogue.activation)
+    made = empty_rows(executor, x.rows, weight.outputs)
+    rows = max(quantized_tile(executor)["TILES"])
+    out = executor.empty((-(-weight.outputs // BLOCK), rows, BLOCK))  # [blocks, rows of a tile, 64]
+    multiply_quantized(executor, x, weight, epilogue, out, made)
+    return made
+
+
+def multiply_quantized(
+    executor: Executor, x: Float32 | QuantizedRows, weight: QuantizedMatrix, epilogue: Epilogue, out: Float32,
+    made: QuantizedRows | None,
+) -> None:  # fmt: skip
+    """Launch a product into `out`, or by way of it into `made`."""
+    x = x if isinstance(x, QuantizedRows) else quantize(executor, x)
+    kernel = matmul_quantized.specialise(
+        BITS=weight.bits, **quantized_tile(executor), ACTIVATION=epilogue.activation, QUANTIZE=made is not None
+    )
+    results = (None, None, None) if made is None else (made.codes, made.scales, made.sums)
     arguments = (
         x.codes, x.scales, x.sums, weight.codes, weight.scales, *epilogue.arguments, out, x.rows,
-        weight.inputs, weight.outputs,
+        weight.inputs, weight.outputs, *results,
     )  # fmt: skip
-    cost = Cost(2 * out.size * weight.inputs)
-    executor.run(Launch(kernel, arguments, -(-weight.outputs // BLOCK), out.size * weight.inputs // 4, cost))
-    return out
+    size = x.rows * weight.outputs
+    cost = Cost(2 * size * weight.inputs)
+    executor.run(Launch(kernel, arguments, -(-weight.outputs // BLOCK), size * weight.inputs // 4, cost))
 
 
 def embedding_rows_q8(executor: Executor, table: QuantizedMatrix, ids: npt.NDArray[np.int32]) -> Float32:
