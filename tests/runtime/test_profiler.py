@@ -129,6 +129,14 @@ def test_times_of_a_thread_sum_to_the_calls(network: GPT2) -> None:
     assert threads[0].idle == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_any_number_of_threads(threads: int) -> None:
+    found = generated(load_network(STORY, threads=threads), 2)
+    assert [thread.thread for thread in found.threads()] == list(range(threads))
+    assert all((replay.times[:, :, WORKED] > 0).any(axis=0).all() for replay in found.replays)
+    assert found.tokens == 12
+
+
 def test_trace_has_a_track_for_each_thread(network: GPT2, tmp_path: Path) -> None:
     found = generated(network)
     path = tmp_path / "trace.json"
