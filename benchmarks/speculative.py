@@ -29,6 +29,7 @@ from glassformer.generation.model import Model
 from glassformer.models.config import GenerationConfig, GPT2Config
 from glassformer.models.load import load_network
 from glassformer.models.locate import EMBEDDED
+from glassformer.tokenizer.tokenizer import Tokenizer
 from peer_models import write_model
 from report import show, surroundings
 
@@ -79,14 +80,15 @@ def summary(prose: str) -> str:
     return " ".join(f"{word}, {sentence}" for word, sentence in zip(itertools.cycle(["First", "Then"]), sentences[::3]))
 
 
-def cases(encode: Any, files: Sequence[Path]) -> Iterator[Case]:
+def cases(tokenizer: Tokenizer, files: Sequence[Path]) -> Iterator[Case]:
     """Texts that repeat their prompt, and texts that do not."""
+    encode = tokenizer.encode
     code = (ROOT / "src" / "glassformer" / "generation" / "stopping.py").read_text(encoding="utf8")
     prose = (ROOT / "docs" / "path-of-a-token.md").read_text(encoding="utf8").partition("## The loop")[2]
     start = encode(code)[: PROMPT + NEW]
     yield Case("code edit", [*start, *encode("\n# The same file after the edit:\n")], encode(edited(code))[:NEW])
     start = encode(prose)[: PROMPT + NEW]
-    yield Case("summary", [*start, *encode("\n\nIn short: ")], encode(summary(prose))[:NEW])
+    yield Case("summary", [*start, *encode("\n\nIn short: ")], encode(summary(tokenizer.decode(start)))[:NEW])
     for path in (ROOT / "docs" / "path-of-a-token.md", *files):
         text = encode(path.read_text(encoding="utf8", errors="replace")[2000:9000])
         yield Case(f"prose: {path.name}", text[:PROMPT], text[PROMPT : PROMPT + NEW])
@@ -121,13 +123,13 @@ def main() -> None:
     parser.add_argument("--text", type=Path, nargs="*", default=[], help="files of prose")
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
     options = parser.parse_args()
-    encode = glassformer.Tokenizer.load(options.tokenizer).encode
+    tokenizer = Tokenizer.load(options.tokenizer)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_model(folder, GPT2Config())
         network = load_network(folder, dtype=options.dtype, threads=options.threads)
     rows = []
-    for case in cases(encode, options.text):
+    for case in cases(tokenizer, options.text):
         model = Model(Dictated(network, [*case.prompt, *case.answer]), None, GenerationConfig())  # type: ignore[arg-type]
         rows.append(measure(model, case.prompt, len(case.answer), options.rounds, case.name))
     rows.append(measure(Model(network, None, GenerationConfig()), [1, 2, 3], NEW, options.rounds, "own greedy"))

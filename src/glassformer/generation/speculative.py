@@ -8,32 +8,32 @@ decides whether those logits are there already. So the tokens are the same, draw
 
 from collections.abc import Sequence
 
-from glassformer.generation.ngrams import LONGEST, NgramIndex
+from glassformer.generation.ngrams import NgramIndex
 
 SIZES = (3, 7, 15)  # of drafts: with the token before them 4, 8 or 16 rows, which fill the tiles of the kernels
 FORGET = 0.98  # an old outcome's weight beside the one after it
-DOUBT = 8.0  # outcomes that the first estimate is worth
-GUESSED_BEFORE = 0.25  # share of right guesses that is assumed at first
+DOUBT = 4.0  # outcomes that the first estimate is worth
+# The share of right guesses that is assumed at first: of those that go on behind a wrong one, of those that follow two
+# or three known tokens, and of those behind one, two, ... right ones in a row.
+FRESH = (0.2, 0.2, 0.3)
+RUNS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97)
 ROW_COST = 0.2  # of a further row in a pass, as a share of a pass with one row, until it is known
 FIRST_GAIN = 1.5  # expected gain that is worth a first draft, for which the network may have to prepare
 GAIN = 1.1
 
 
 class Accuracy:
-    """How often guesses were right lately."""
+    """How often guesses of one kind were right lately."""
 
-    def __init__(self) -> None:
-        self.right, self.judged = GUESSED_BEFORE * DOUBT, DOUBT
+    def __init__(self, assumed: float) -> None:
+        self._right, self._judged = assumed * DOUBT, DOUBT
+        self.rate = assumed
 
     def judge(self, right: bool) -> None:
         """Note an outcome."""
-        self.right = self.right * FORGET + right
-        self.judged = self.judged * FORGET + 1.0
-
-    @property
-    def rate(self) -> float:
-        """The probability that the next guess is right."""
-        return self.right / self.judged
+        self._right = self._right * FORGET + right
+        self._judged = self._judged * FORGET + 1.0
+        self.rate = self._right / self._judged
 
 
 class Costs:
@@ -67,34 +67,59 @@ class Drafter:
 
     def __init__(self, prompt: Sequence[int]) -> None:
         self._index = NgramIndex(prompt)
-        self._accuracy = tuple(Accuracy() for _ in range(LONGEST + 1))
+        # By what a guess stands on: places 0 to 2 for its origin (FRESH), then by the right guesses before it (RUNS).
+        self._kinds = [Accuracy(assumed) for assumed in (*FRESH, *RUNS)]
         self._costs = Costs()
-        self._length, self._place = self._index.match()
         self._drafted = False
+        self._run = 0  # right guesses in a row
+        self._origin, self._place = self._find(-1)
+
+    def _find(self, following: int) -> tuple[int, int]:
+        """Which of FRESH a guess is, and the place of the guessed token; a place of -1: there is none.
+
+        Args:
+            following: the place behind the last guess, where the text goes on if it only changed a token; or -1.
+        """
+        length, place = self._index.match()
+        if length:
+            return length - 1, place
+        return 0, following if following < len(self._index.ids) else -1
+
+    def _kind(self, run: int) -> Accuracy:
+        """What a guess behind so many right ones in a row stands on."""
+        return self._kinds[len(FRESH) + min(run, len(RUNS)) - 1 if run else self._origin]
 
     def propose(self, room: int) -> list[int]:
         """Ids that may come next, at most `room` of them; none where that would not pay."""
-        size = self._best_size(self._accuracy[self._length].rate, room) if self._length else 0
+        size = self._best_size(room) if self._place >= 0 else 0
         if size == 0:
             return []
         self._drafted = True
         return self._index.repeat(self._place, size)
 
-    def _best_size(self, rate: float, room: int) -> int:
+    def _best_size(self, room: int) -> int:
         """The size of draft that brings most tokens for its cost, 0 where none pays."""
         best, gain = 0, GAIN if self._drafted else FIRST_GAIN
-        for size in SIZES:
-            tokens = (1.0 - rate ** (size + 1)) / (1.0 - rate)  # 1 + rate + rate^2 + ..., as far as all are right
-            if size <= room and tokens > gain * self._costs.of(size + 1):
+        tokens = chance = 1.0  # expected to come of the pass; that all guesses so far are right
+        for size in range(1, min(room, SIZES[-1]) + 1):
+            chance *= self._kind(self._run + size - 1).rate
+            tokens += chance
+            if size in SIZES and tokens > gain * self._costs.of(size + 1):
                 best, gain = size, tokens / self._costs.of(size + 1)
+            if chance < 0.05:
+                break
         return best
 
     def chosen(self, token: int) -> None:
         """The text went on with this token."""
-        if self._length:
-            self._accuracy[self._length].judge(self._index.ids[self._place] == token)
+        following = -1
+        if self._place >= 0:
+            right = self._index.ids[self._place] == token
+            self._kind(self._run).judge(right)
+            self._run = self._run + 1 if right else 0
+            following = self._place + 1
         self._index.push(token)
-        self._length, self._place = self._index.match()
+        self._origin, self._place = self._find(following)
 
     def passed(self, rows: int, seconds: float) -> None:
         """A pass over so many rows took so long."""
