@@ -26,5 +26,6 @@ def case(ops: Ops, rows: int, width: int, *, logarithm: bool) -> Case:
 
 if __name__ == "__main__":
     shapes = ((1, 50257), (64, 50257), (1536, 128), (4096, 1024))
-    main("softmax", __doc__, lambda ops: [case(ops, *shape, logarithm=log) for shape in shapes for log in (False,
-    True)])
+    main(
+        "softmax", __doc__, lambda ops: [case(ops, *shape, logarithm=log) for shape in shapes for log in (False, True)]
+    )
