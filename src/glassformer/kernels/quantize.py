@@ -43,12 +43,12 @@ def quantize_group(low: f32x16, high: f32x16, codes: Pointer[i8], scale: Pointer
     MAGNITUDE = 0x7FFFFFFF
     largest = bitcast(reduce_max(maximum(bitcast(low, i32x16) & MAGNITUDE, bitcast(high, i32x16) & MAGNITUDE)), f32)
     inverse = f32(127.0) / largest if largest > 0.0 else f32(0.0)
-    first = saturate(round_even(low * inverse), i32x16)
-    second = saturate(round_even(high * inverse), i32x16)
-    store(codes, i8x16(first))
-    store(codes + 16, i8x16(second))
+    first = saturate(round_even(low * inverse), i8x16)
+    second = saturate(round_even(high * inverse), i8x16)
+    store(codes, first)
+    store(codes + 16, second)
     scale[0] = largest / f32(127.0) + (largest - largest)
-    total[0] = reduce_add(first + second)
+    total[0] = reduce_add(i32x16(first) + i32x16(second))
 
 
 @kernel

@@ -271,10 +271,30 @@ def saturate_narrow(b: Builder, result: Kind, x: Arg) -> str:
     return convert_lanes(b, Arg(wide, whole), result)
 
 
+def saturate_word(b: Builder, result: Kind, x: Arg) -> str:
+    """f32 to i32: what fits is converted, the ends are put in afterwards, for f32 does not hold the upper one.
+
+    LLVM's own operation for this goes lane by lane on x86.
+    """
+    kind, flags, made = llvm_type(x.kind), llvm_type(vector(bool1, result.lanes)), llvm_type(result)
+    low, high = integer_range(result)
+    ends = constant(x.kind, float(low)), constant(x.kind, float(high + 1))
+    below = b.value(f"fcmp olt {kind} {x.text}, {ends[0]}")
+    fits = b.value(f"fcmp olt {kind} {x.text}, {ends[1]}")
+    above = b.value(f"fcmp oge {kind} {x.text}, {ends[1]}")
+    inside = b.value(f"select {flags} {below}, {flags} {constant(vector(bool1, result.lanes), 0)}, {flags} {fits}")
+    text = b.value(f"select {flags} {inside}, {kind} {x.text}, {kind} {constant(x.kind, 0.0)}")
+    whole = b.value(f"fptosi {kind} {text} to {made}")
+    whole = b.value(f"select {flags} {above}, {made} {constant(result, high)}, {made} {whole}")
+    return b.value(f"select {flags} {below}, {made} {constant(result, low)}, {made} {whole}")
+
+
 def lower_saturate(b: Builder, result: Kind, x: Arg, goal: Any) -> str:
     source, from_type = x.kind, llvm_type(x.kind)
     if source.kind == "f" and result.bits < 32:
         return saturate_narrow(b, result, x)
+    if source.kind == "f" and (source.bits, result.bits, result.kind) == (32, 32, "i"):
+        return saturate_word(b, result, x)
     if source.kind == "f":
         name = f"llvm.fpto{'si' if result.kind == 'i' else 'ui'}.sat.{overload(result)}.{overload(source)}"
         return b.intrinsic(name, llvm_type(result), (from_type, x.text))
