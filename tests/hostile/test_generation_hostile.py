@@ -89,6 +89,29 @@ def test_any_parameter_with_any_value(options: dict[str, Any]) -> None:
     assert all(0 <= token < VOCAB for token in found.ids)
 
 
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.one_of(st.lists(JUNK, max_size=4), st.tuples(JUNK, JUNK)), st.integers(1, 3))
+def test_any_list_of_prompts(prompts: Any, batch_size: int) -> None:
+    model = model_with(PLAIN)
+    try:
+        found = model.generate(prompts, batch_size=batch_size, max_new_tokens=3)
+    except GlassformerError:
+        return
+    several = found if isinstance(found, list) else [found]
+    assert isinstance(found, Generation) or len(found) == len(prompts)
+    assert all(len(each.ids) == 3 for each in several)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.lists(st.integers(0, 2), min_size=1, max_size=WINDOW), st.floats(0, 2), st.integers(0, 9))
+def test_guessing_ahead_never_changes_a_token(prompt: list[int], temperature: float, seed: int) -> None:
+    model = model_with(PLAIN)
+    plain, guessed = (
+        model.generate(prompt, temperature=temperature, seed=seed, speculate=speculate) for speculate in (False, True)
+    )
+    assert plain == guessed
+
+
 SANE = {
     "temperature": st.floats(0, 1e300),
     "top_k": st.integers(0, 2 * VOCAB),
