@@ -24,13 +24,20 @@ from glassformer.simd import (
     maximum,
     reduce_add,
     reduce_max,
-    round_even,
-    saturate,
     store,
     u8,
 )  # fmt: skip
 
 GROUP = 32
+
+
+@kernel
+def nearest(x: f32x16) -> i32x16:
+    """The nearest whole numbers, ties to even, of numbers within 2^22 of 0; whatever for NaN.
+
+    Added to 1.5 * 2^23, whose last place is 1, a number is rounded as every sum is, and stands in the lowest bits.
+    """
+    return bitcast(x + 12582912.0, i32x16) - 0x4B400000
 
 
 @kernel
@@ -43,12 +50,12 @@ def quantize_group(low: f32x16, high: f32x16, codes: Pointer[i8], scale: Pointer
     MAGNITUDE = 0x7FFFFFFF
     largest = bitcast(reduce_max(maximum(bitcast(low, i32x16) & MAGNITUDE, bitcast(high, i32x16) & MAGNITUDE)), f32)
     inverse = f32(127.0) / largest if largest > 0.0 else f32(0.0)
-    first = saturate(round_even(low * inverse), i8x16)
-    second = saturate(round_even(high * inverse), i8x16)
-    store(codes, first)
-    store(codes + 16, second)
+    first = nearest(low * inverse)
+    second = nearest(high * inverse)
+    store(codes, i8x16(first))
+    store(codes + 16, i8x16(second))
     scale[0] = largest / f32(127.0) + (largest - largest)
-    total[0] = reduce_add(i32x16(first) + i32x16(second))
+    total[0] = reduce_add(first + second)
 
 
 @kernel
