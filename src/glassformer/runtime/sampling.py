@@ -14,7 +14,7 @@ import numpy as np
 from glassformer.kernels import sampling
 from glassformer.runtime.arrays import Float32, ShapeError, as_float32
 from glassformer.simd import reference
-from glassformer.simd.kernel import Kernel
+from glassformer.simd.kernel import Kernel, Loaded
 from glassformer.simd.target import Target, find_target
 
 SLACK = 64  # numbers behind the last one that kernels may write
@@ -51,6 +51,7 @@ class Sampler:
         self._ids = np.empty(room, np.int32)
         self._found = np.empty(2, np.int64)
         self._as_python = reference.wanted()
+        self._loaded: dict[Kernel, Loaded] = {}
         drawing = (self._values, self._near, self._near_weights, self._spare, self._ids, self._found)
         leading = (self._values, self._near, self._spare, self._ids, self._found)
         # Addresses are taken once: taking one costs as much as a pass over the logits.
@@ -104,8 +105,9 @@ class Sampler:
 
     def _run(self, kernel: Kernel, arguments: tuple[Any, ...]) -> int:
         """The kernel's result."""
-        variant = kernel.specialise()
         if self._as_python:
-            return int(variant(*arguments) or 0)
-        loaded = variant.load(self._target)
+            return int(kernel.specialise()(*arguments) or 0)
+        loaded = self._loaded.get(kernel)
+        if loaded is None:
+            loaded = self._loaded[kernel] = kernel.specialise().load(self._target)
         return loaded.entry(loaded.pack(arguments), 0, 0)
