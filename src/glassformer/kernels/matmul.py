@@ -45,6 +45,10 @@ def tile(
     """
     SIZE = byte_size(W)
     columns = cast(weight, W) + column
+    if has_residual != 0:  # which is not waited for then
+        for t in static_range(TOKENS):
+            for v in static_range(VECTORS):
+                prefetch(residual + (t * out_stride + 16 * v))
     begun = width if first_k > 0 else i64(0)  # a count of 0 loads zeros
     total = [
         [take(out + t * out_stride + 16 * v, begun - 16 * v) for t in static_range(TOKENS)]

@@ -83,6 +83,10 @@ def tile_quantized(
     ZERO = 2 ** (BITS - 1)  # what is added to each weight to make its code
     NARROW = PAIRS and BITS == 4  # a group's products with 0 to 15 stay within 16 bits until they are summed
     groups = inputs // GROUP
+    if has_residual != 0:  # which is not waited for then
+        for t in static_range(TOKENS):
+            for v in static_range(VECTORS):
+                prefetch(residual + (t * out_stride + 16 * v))
     total = [[f32x16(0.0) for t in static_range(TOKENS)] for v in static_range(VECTORS)]
     for g in range(groups):
         ask_ahead(ahead, g * lines, lines, weight_scales + (g + SCALES_AHEAD) * BLOCK)
