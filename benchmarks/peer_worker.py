@@ -67,11 +67,12 @@ class Worker:
 def engines() -> dict[str, Callable[[Path, Any, str, int], Any]]:
     """The engines by name; what they need is imported when they are made."""
     from peer_llama import LlamaCpp
+    from peer_onnx import OnnxRuntime
     from peer_others import CTranslate2, Torch
     from peer_own import Glassformer, Memory
 
     return {"glassformer": Glassformer, "memory": Memory, "llama.cpp": LlamaCpp, "ctranslate2": CTranslate2,
-            "torch": Torch}  # fmt: skip
+            "onnxruntime": OnnxRuntime, "torch": Torch}  # fmt: skip
 
 
 def token_ids(vocab_size: int, *shape: int) -> npt.NDArray[np.int32]:

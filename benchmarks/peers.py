@@ -53,7 +53,7 @@ for _ in range(16):
     network.forward(np.ones(1, np.int32), cache)
 print(resident_bytes(), network.weights.nbytes + cache.nbytes)
 """
-PACKAGES = ("numpy", "llvmlite", "llama_cpp_python", "ctranslate2", "torch", "transformers")
+PACKAGES = ("numpy", "llvmlite", "llama_cpp_python", "ctranslate2", "onnxruntime", "torch", "transformers")
 
 
 class Comparison:

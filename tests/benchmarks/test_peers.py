@@ -140,3 +140,26 @@ def test_runs_without_any_peer(folder: Path, tmp_path: Path, monkeypatch: pytest
 def test_work_knows_its_context() -> None:
     assert decode(100, 50, "").context == 125
     assert Work("", ("prefill", 512), 512).context == 0
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize(
+    ("engine", "kind"),
+    [("llama.cpp", "f32"), ("llama.cpp", "q8_0"), ("ctranslate2", "float32"), ("onnxruntime", "f32"), ("torch", "f32")],
+)
+def test_engine_computes_the_same(folder: Path, engine: str, kind: str) -> None:
+    own = Worker("glassformer", "f32", folder, 1)
+    exact = np.array(own.ask("logits", 24))
+    own.close()
+    try:
+        worker = Worker(engine, kind, folder, 1)
+    except PeerError as error:
+        if "not installed" in str(error):
+            pytest.skip(str(error))
+        raise
+    found = np.array(worker.ask("logits", 24))
+    assert np.sum((found - exact) ** 2) <= peers.LARGEST_NMSE[kind] * np.sum(exact**2)
+    seconds = [worker.ask(*question) for question in (("prefill", 16), ("decode", 3, 4), ("batch", 2, 3))]
+    worker.close()
+    assert np.isfinite(seconds).all()  # CTranslate2's are differences of two runs, which may be nothing here
+    assert seconds[0] > 0
