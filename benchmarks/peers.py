@@ -1,4 +1,4 @@
-"""Glassformer beside llama.cpp, CTranslate2 and torch: the same random-weight GPT-2, on the same processors, in turns.
+"""Glassformer beside llama.cpp, CTranslate2, ONNX Runtime and torch: one random-weight GPT-2, one machine, in turns.
 
     python benchmarks/peers.py [--rows decode,prefill] [--rounds 7] [--threads 2] [--xl] [--json | --markdown]
 
