@@ -41,6 +41,7 @@ from glassformer.simd import (
 LINE = 64  # bytes of a cache line
 AHEAD = 4096  # bytes that few rows ask ahead of where they read
 SCALES_AHEAD = 8  # groups
+FOURS = 24  # most rows that pass by fours; sums of more than three rows do not all stay in registers
 STEP = 8  # inputs whose products are written out; the loop over the rest of a group is not, which compiles fast
 
 
@@ -163,18 +164,20 @@ def matmul_quantized(
     size = inputs * (BLOCK * BITS // 8)  # bytes of a block
     group_lines = GROUP * BLOCK * BITS // 8 // LINE
     ACTIVATED = ACTIVATION is not identity  # then the residual is added behind it
-    few = rows <= TILES[0] + 1
+    few = rows <= TILES[0]
+    far_lines = (group_lines * TILES[0] // rows + 4) // 4 * 4
     stride = i64(BLOCK) if QUANTIZE else outputs
     for block in range(begin, end):
         first = block * BLOCK
         here = weight + block * size
-        ahead = here + (AHEAD if few else size)
-        lines = group_lines if few else (group_lines * TILES[0] // rows + 4) // 4 * 4
-        missing = size // LINE if few or block + 1 < end else i64(0)
+        near = few or block == begin  # nobody has asked for this one before
+        ahead = here + (AHEAD if near else size)
+        lines = group_lines if near else far_lines
+        missing = size // LINE if near or block + 1 < end else i64(0)
         t = i64(0)
         for TILE in TILES:
             WIDE = 4 if VECTORS * TILES[0] >= 4 * TILE or VECTORS == 4 else 2 if VECTORS * TILES[0] >= 2 * TILE else 1
-            while t + TILE <= rows and (TILE != 3 or t + 4 != rows):
+            while t + TILE <= rows and (TILE != 4 or 3 not in TILES or rows <= FOURS):
                 place = t * outputs + first
                 target = out + (block * (max(TILES) * BLOCK) if QUANTIZE else place)
                 for V in static_range(0, BLOCK // 16, WIDE):
@@ -194,3 +197,8 @@ def matmul_quantized(
                 t += TILE
                 missing -= lines * groups
                 ahead = ahead + lines * (groups * LINE)
+                if near and not few:  # from the second tile on, ask for the next block
+                    near = False
+                    ahead = here + size
+                    lines = far_lines
+                    missing = size // LINE if block + 1 < end else i64(0)

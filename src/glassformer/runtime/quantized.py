@@ -19,7 +19,7 @@ from glassformer.runtime.executor import Cost, Executor, Launch
 from glassformer.runtime.memory import aligned
 from glassformer.simd.types import Value
 
-TILES = {512: (3, 4, 2, 1), 256: (4, 2, 1), 128: (2, 1)}  # rows of register tiles by bits of a register
+TILES = {512: (4, 3, 2, 1), 256: (4, 2, 1), 128: (2, 1)}  # rows of register tiles by bits of a register
 Float32 = npt.NDArray[np.float32]
 Kind = type[Value]
 
