@@ -160,3 +160,16 @@ def test_a_product_in_eight_bits_is_what_quantising_makes_of_it(bits: int, rows:
     assert isinstance(made, QuantizedRows)
     for name in ("codes", "scales", "sums"):
         assert np.array_equal(getattr(made, name), getattr(whole, name)), name
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("target", [runnable_targets()[-1], "avx2"])
+def test_rows_of_any_batch_equal_the_row_alone(bits: int, target: str) -> None:
+    """Few rows pass by fours, many by threes, what remains by others; weights are asked for in different ways."""
+    if target not in runnable_targets():
+        pytest.skip("this processor has no such level")
+    ops = Ops(Eager(2, target=target))
+    weight, x = quantize(numbers(96, 330), bits=bits, ops=ops), numbers(31, 96, seed=1)
+    alone = [ops.linear(x[i : i + 1], weight).tobytes() for i in range(len(x))]
+    for rows in (*range(2, 14), 23, 24, 25, 26, 27, 28, 31):
+        assert ops.linear(x[:rows], weight).tobytes() == b"".join(alone[:rows]), rows
