@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+DISTURBED = 0.05  # of the processors' time that others may have in a round that counts
 STEADY = 1.1  # by how much memory's speed may differ before and after a turn
 FAST_MEMORY = 45.0  # GB/s from which the goals of fast memory hold, on a host where memory has two speeds
 
@@ -107,6 +108,13 @@ class Turns:
     own: list[float] = field(default_factory=list)  # seconds
     rivals: dict[Rival, list[float]] = field(default_factory=dict)
     gigabytes: list[tuple[float, float]] = field(default_factory=list)  # before and after our turn
+    others: list[float] = field(default_factory=list)  # the largest share of the processors that others had in a turn
+
+    @property
+    def quiet(self) -> list[int]:
+        """Numbers of the rounds that others left alone; of all, where there are none."""
+        rounds = [i for i, share in enumerate(self.others) if share <= DISTURBED]
+        return rounds or list(range(len(self.gigabytes)))
 
     @property
     def bandwidth(self) -> float:
@@ -114,8 +122,8 @@ class Turns:
         return statistics.median(speed for both in self.gigabytes for speed in both)
 
     def shares(self, bytes_per_second: Sequence[float]) -> list[float]:
-        """Of the bandwidth, per round. Rounds in which memory changed its speed are left out, where others remain."""
-        pairs = list(zip(bytes_per_second, self.gigabytes, strict=True))
+        """Of the bandwidth, per quiet round. Those in which memory changed its speed are left out if others remain."""
+        pairs = [(bytes_per_second[i], self.gigabytes[i]) for i in self.quiet]
         steady = [(v, both) for v, both in pairs if max(both) <= STEADY * min(both)]
         return [v / (1e9 * statistics.mean(both)) for v, both in steady or pairs]
 
@@ -126,9 +134,9 @@ def verdict(found: float, goal: float | None) -> str:
 
 
 def rival_row(group: Group, rival: Rival, turns: Turns) -> dict[str, object]:
-    """Our speed against a rival's: the best of each, and the median of the rounds' ratios."""
+    """Our speed against a rival's: the best of each, and the median of the quiet rounds' ratios."""
     seconds, theirs = turns.rivals[rival], rival.work or group.work
-    ratios = [(group.work.tokens / a) / (theirs.tokens / b) for a, b in zip(turns.own, seconds, strict=False)]
+    ratios = [(group.work.tokens / turns.own[i]) / (theirs.tokens / seconds[i]) for i in turns.quiet]
     goal = rival.fast_goal if rival.fast_goal and turns.bandwidth >= FAST_MEMORY else rival.goal
     found = statistics.median(ratios)
     return row(group, rival.name, group.work.tokens / min(turns.own), theirs.tokens / min(seconds), found, goal)

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,10 @@ class PeerError(Exception):
 
 
 class Worker:
-    """The driver's end: starts the process of an engine, asks, waits."""
+    """The driver's end: starts the process of an engine, asks, waits.
+
+    others: the share of the processors that others had during the last question; 0 where the system does not tell.
+    """
 
     def __init__(self, engine: str, kind: str, folder: Path, threads: int, target: str = "") -> None:
         self.name = f"{engine} {kind} {target}".strip()
@@ -34,14 +38,19 @@ class Worker:
         command = [sys.executable, __file__, engine, kind, str(folder), str(threads)]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
+        self.others = 0.0
         self.facts: dict[str, Any] = self.receive()
 
     def ask(self, what: str, *arguments: object) -> Any:
         """One question, and its answer."""
         assert self.process.stdin
+        start, busy = time.perf_counter(), busy_seconds()
         self.process.stdin.write(json.dumps([what, *arguments]) + "\n")
         self.process.stdin.flush()
-        return self.receive()["answer"]
+        reply = self.receive()
+        elapsed = (time.perf_counter() - start) * (os.cpu_count() or 1)
+        self.others = max(0.0, busy_seconds() - busy - reply["processor"]) / elapsed
+        return reply["answer"]
 
     def receive(self) -> dict[str, Any]:
         """The next line; the end of the process, or an error in it, becomes a PeerError."""
@@ -62,6 +71,17 @@ class Worker:
         self.process.stdin.close()
         self.process.stdout.close()
         self.process.wait()
+
+
+def busy_seconds() -> float:
+    """Time that all processors together have worked, or were taken away by a hypervisor."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return 0.0
+    user, nice, system, _idle, _waiting, *rest = map(
+        int, stat.read_text(encoding="ascii").split("\n", 1)[0].split()[1:9]
+    )
+    return (user + nice + system + sum(rest)) / os.sysconf("SC_CLK_TCK")
 
 
 def engines() -> dict[str, Callable[[Path, Any, str, int], Any]]:
@@ -114,7 +134,9 @@ def main() -> None:
         engine = engines()[engine_name](Path(folder), config, kind, int(threads))
         reply(engine.facts())
         for line in sys.stdin:
-            reply({"answer": answer(engine, config.vocab_size, json.loads(line))})
+            before = time.process_time()
+            found = answer(engine, config.vocab_size, json.loads(line))
+            reply({"answer": found, "processor": time.process_time() - before})
     except ImportError as error:
         reply({"error": f"not installed ({error.name})"})
     except Exception as error:

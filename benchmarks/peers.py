@@ -7,7 +7,8 @@ first have to compute the same logits, within what their precision allows. In ev
 turn, and memory's reading speed is measured before and after ours; `ratio` is the median over the rounds of our speed
 divided by theirs, `tok/s` and `theirs` are each engine's best, `of best` is the first over the second. Against
 bandwidth, `theirs` is the speed at which reading the weights and the cache once per token would take all of it.
-CTranslate2 is asked for text, so its prompt includes one step.
+Rounds in which other programs had over a twentieth of the processors do not count, unless all are such. CTranslate2 is
+asked for text, so its prompt includes one step.
 """
 
 from __future__ import annotations
@@ -26,7 +27,19 @@ import numpy.typing as npt
 from glassformer.models.config import GPT2Config, read_config
 from glassformer.runtime.cpus import default_threads
 from peer_models import SHAPES, write_model
-from peer_rows import GROUPS, SHORT, Group, Rival, Turns, absent_row, lookup_row, rival_row, selected, share_row
+from peer_rows import (
+    DISTURBED,
+    GROUPS,
+    SHORT,
+    Group,
+    Rival,
+    Turns,
+    absent_row,
+    lookup_row,
+    rival_row,
+    selected,
+    share_row,
+)
 from peer_worker import PeerError, Worker
 from report import cell, show, surroundings
 
@@ -61,6 +74,7 @@ class Comparison:
 
     def __init__(self, folder: Path, threads: int, rounds: int) -> None:
         self.folder, self.threads, self.rounds = folder, threads, rounds
+        self.disturbed = self.measured = 0  # rounds
         self.references: dict[str, npt.NDArray[np.float64]] = {}
 
     def start(self, rival: Rival, shape: str) -> Worker:
@@ -113,14 +127,20 @@ class Comparison:
         turns = Turns(rivals={rival: [] for rival in group.rivals if rival in workers})
         order = list(workers)
         for number in range(self.rounds):
+            turns.others.append(0.0)
             for rival in reversed(order) if number % 2 else order:
                 question = (rival.work or group.work).question
+                before = memory.ask("bandwidth") if memory and rival == group.own else 0.0
+                seconds = workers[rival].ask(*question)
+                turns.others[-1] = max(turns.others[-1], workers[rival].others)
                 if rival != group.own:
-                    turns.rivals[rival].append(workers[rival].ask(*question))
+                    turns.rivals[rival].append(seconds)
                     continue
-                before = memory.ask("bandwidth") if memory else 0.0
-                turns.own.append(workers[rival].ask(*question))
+                turns.own.append(seconds)
                 turns.gigabytes.append((before, memory.ask("bandwidth") if memory else 0.0))
+                turns.others[-1] = max(turns.others[-1], memory.others if memory else 0.0)
+        self.disturbed += sum(share > DISTURBED for share in turns.others)
+        self.measured += self.rounds
         rows = [share_row(group, turns, workers[group.own].facts)] if group.share else []
         return rows + [
             absent_row(group, rival, failed[rival]) if rival in failed else rival_row(group, rival, turns)
@@ -151,9 +171,8 @@ def lookup(options: argparse.Namespace) -> list[dict[str, object]]:
     return [lookup_row(json.loads(line)) for line in done.stdout.splitlines()]
 
 
-def compare(folder: Path, options: argparse.Namespace) -> list[dict[str, object]]:
+def compare(comparison: Comparison, options: argparse.Namespace) -> list[dict[str, object]]:
     """All rows that were asked for; each is told on standard error as soon as it is there."""
-    comparison = Comparison(folder, options.threads, options.rounds)
     sections = options.rows
     rows: list[dict[str, object]] = []
     for shape in ("124m", "xl"):
@@ -207,10 +226,13 @@ def main() -> None:
     options = parsed()
     facts: dict[str, Any] = surroundings(PACKAGES) | {"threads": str(options.threads), "rounds": str(options.rounds)}
     if options.folder:
-        rows = compare(options.folder, options)
+        comparison = Comparison(options.folder, options.threads, options.rounds)
+        rows = compare(comparison, options)
     else:
         with tempfile.TemporaryDirectory() as name:
-            rows = compare(Path(name), options)
+            comparison = Comparison(Path(name), options.threads, options.rounds)
+            rows = compare(comparison, options)
+    facts["disturbed rounds"] = f"{comparison.disturbed} of {comparison.measured}"
     show(rows, facts, as_json=options.json, markdown=options.markdown)
 
 

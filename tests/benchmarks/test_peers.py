@@ -38,6 +38,14 @@ def test_fast_memory_has_a_goal_of_its_own() -> None:
     assert (rival_row(GROUP, LLAMA, slower)["goal"], rival_row(GROUP, LLAMA, slower)["met"]) == (2.0, "no")
 
 
+def test_rounds_that_others_disturbed_do_not_count_where_quiet_ones_remain() -> None:
+    some = Turns([1.0, 4.0], {LLAMA: [2.0, 80.0]}, [(50.0, 50.0), (20.0, 20.0)], [0.01, 0.4])
+    assert rival_row(GROUP, LLAMA, some)["ratio"] == 2.0
+    assert some.shares([25e9, 19e9]) == [0.5]
+    every = Turns([1.0, 4.0], {LLAMA: [2.0, 80.0]}, [(50.0, 50.0), (20.0, 20.0)], [0.2, 0.4])
+    assert rival_row(GROUP, LLAMA, every)["ratio"] == 11.0
+
+
 def test_rival_that_does_other_work_is_compared_by_speed() -> None:
     rival = Rival("glassformer", "q8", 0.75, work=decode(0, 100, "decode 100"))
     assert rival_row(GROUP, rival, Turns([1.0], {rival: [1.0]}, [(0.0, 0.0)]))["ratio"] == 0.5
