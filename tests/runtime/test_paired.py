@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from float64_references import LARGEST_NMSE, nmse
 
+from glassformer.runtime.arrays import ShapeError
 from glassformer.runtime.engine import Ops
 from glassformer.runtime.executor import Eager
 from glassformer.runtime.packed import WeightError, pack_matrix
@@ -66,6 +67,8 @@ def test_the_same_bits_at_every_level_for_any_threads_and_rows() -> None:
 def test_what_cannot_be_paired_is_refused(ops: Ops) -> None:
     with pytest.raises(WeightError, match="c_fc has 5 inputs; bf16-dot takes them in pairs: use bf16"):
         pair_matrix(ops.executor, pack_matrix(ops.executor, numbers(5, 7), f32, bf16), "c_fc")
+    with pytest.raises(ShapeError, match="for products alone"):
+        ops.embedding(paired(ops, numbers(4, 7)), [0])
 
 
 def test_no_rows_or_outputs(ops: Ops) -> None:

@@ -32,6 +32,7 @@ from glassformer.runtime.kv_cache import KVCache
 from glassformer.runtime.linear import linear, linear_for, matmul_arrays
 from glassformer.runtime.normalization import normalize, normalize_q8
 from glassformer.runtime.packed import PackedMatrix, Table
+from glassformer.runtime.paired import PairedMatrix
 from glassformer.runtime.quantized import QuantizedMatrix, QuantizedRows, embedding_rows_q8
 from glassformer.simd import Kernel, absolute, add, div, exp, log, maximum, minimum, mul, neg, sqrt, sub
 from glassformer.simd.table import Operation
@@ -243,6 +244,8 @@ class Ops:
             if array.ndim != 2:
                 raise ShapeError(f"embedding: the table has shape {array.shape}; expected [rows, width]")
             table = Table(array, f32, *array.shape)
+        if isinstance(table, PairedMatrix):
+            raise ShapeError("embedding: a matrix of bf16 pairs is for products alone; pack the table as bf16")
         rows, width, block = (
             (table.outputs, table.inputs, BLOCK) if isinstance(table, PackedMatrix) else (table.rows, table.width, 1)
         )
