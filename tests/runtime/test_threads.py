@@ -311,3 +311,28 @@ def test_aligned(size: int, dtype: Any) -> None:
     assert address_of(array) % 64 == 0 or size == 0
     assert (array.shape, array.dtype) == ((size,), dtype)
     assert not array.any()
+
+
+def test_workers_stay_while_a_list_is_under_way() -> None:
+    """A launch that the leader does alone, for longer than workers wait, does not cost them the launches behind it."""
+    timed = WorkerPool(2, find_target(), pin=False, timed=True)
+    tally = np.zeros(TASKS, np.int64)
+    loaded = count.specialise().load()
+    blocks = [
+        np.frombuffer(loaded.pack([tally, spin]), np.uint8).copy() for spin in (100 * threads_module.SPINS, 20_000)
+    ]
+    alone, shared = ([loaded.address, address_of(block)] for block in blocks)
+    timed.replay(np.array([[*alone, 1, 0], [*shared, TASKS, 1]], np.int64))
+    times = timed.control[launch.control_size(2) :].reshape(2, launch.TIMED, launch.TIMES)
+    assert times[0, 0, launch.WORKED] > 0
+    assert times[1, 0, launch.WORKED] == 0
+    assert times[1, 1, launch.WORKED] > 0, "the worker was lost"
+    assert tally.tolist() == [2] + [1] * (TASKS - 1)
+    timed.close()
+
+
+def test_workers_park_after_a_list_that_failed_to_start(pool: WorkerPool) -> None:
+    with pytest.raises(Exception, match="cannot take"):
+        pool.replay("no records")  # type: ignore[arg-type]
+    assert pool.control[launch.ACTIVE] == 0
+    wait_for(lambda: all(parked(pool)), "workers to park")

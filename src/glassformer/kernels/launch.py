@@ -21,7 +21,7 @@ from glassformer.simd import (
 # Places in the control block, an array of i64; what threads write often has a cache line (8 numbers) of its own.
 WORD = 0  # generation * 2^32 + next task
 DONE = 8  # tasks finished
-STOP = 16
+STOP, ACTIVE = 16, 17  # the pool ends; a list of launches is under way
 ENTRY, ARGUMENTS, TASKS, CHUNK = 24, 25, 26, 27
 LAUNCH, THREADS = 28, 29  # where launches are timed: number of the current one in its list; threads of the pool
 PARKED = 32  # of thread 0; each further thread 8 on
@@ -116,8 +116,9 @@ def replay(control: Pointer[i64], records: Pointer[i64], count: i64, *, PROFILE:
 def work(control: Pointer[i64], thread: i64, spins: i64, *, PROFILE: bool = False) -> i64:
     """A worker: take part in launches; return 0 to be parked after so many turns without one, 1 to end.
 
-    A worker says that it parks, then looks once more. One that parks just as a launch comes is missed until the next
-    list of launches wakes it, which costs time and nothing else.
+    None parks while a list is under way, since only the next list would wake it: a leader that the system lets wait, or
+    that does a long launch alone, must not lose its workers for the rest of a prompt. A worker says that it parks, then
+    looks once more. One that parks just as a list comes is missed until the next, which costs time and nothing else.
     """
     parked = control + PARKED + 8 * thread
     atomic_store(parked, 0)
@@ -131,12 +132,12 @@ def work(control: Pointer[i64], thread: i64, spins: i64, *, PROFILE: bool = Fals
             seen = generation
             share(control, generation, thread, PROFILE=PROFILE)
             waited = i64(0)
-        elif waited < spins:
+        elif waited < spins or atomic_load(control + ACTIVE) != 0:
             waited += 1
             pause()
         else:
             atomic_store(parked, 1)
-            if (atomic_load(control + WORD) >> NEXT_BITS) == seen:
+            if (atomic_load(control + WORD) >> NEXT_BITS) == seen and atomic_load(control + ACTIVE) == 0:
                 return 0
             atomic_store(parked, 0)
     return 0  # type: ignore[unreachable]

@@ -52,11 +52,16 @@ class WorkerPool:
     def replay(self, records: npt.NDArray[np.int64]) -> None:
         """Run a list of launches, [count, RECORD], one after the other; returns when all are done."""
         with self.turn:
-            for thread in range(1, self.threads):
-                if self.control[launch.PARKED + 8 * thread]:
-                    self.wake[thread].release()
-            # One native call: an interrupt is taken before or after it, never while workers use the arguments.
-            self.lead.entry(self.lead.pack([self.control, records, len(records)]), 0, 0)
+            arguments = self.lead.pack([self.control, records, len(records)])
+            self.control[launch.ACTIVE] = 1
+            try:
+                for thread in range(1, self.threads):
+                    if self.control[launch.PARKED + 8 * thread]:
+                        self.wake[thread].release()
+                # One native call: an interrupt is taken before or after it, never while workers use the arguments.
+                self.lead.entry(arguments, 0, 0)
+            finally:
+                self.control[launch.ACTIVE] = 0
 
     def close(self) -> None:
         """Let the workers end."""
