@@ -221,3 +221,22 @@ def test_the_end_of_the_window_is_an_error(network: GPT2, ids: npt.NDArray[np.in
         with pytest.raises(ShapeError, match=f"{160 + count} tokens exceed the context window: .* 160 positions"):
             network.forward(ids[:count], cache)
         assert cache.length == 160
+
+
+def test_what_lies_in_fresh_memory_does_not_matter(network: GPT2, ids: npt.NDArray[np.int32], whole: Float32) -> None:
+    """All bits set are NaN in every type; a position that was not written is never looked at."""
+    cache = network.new_cache(TOKENS)
+    cache.pool.memory[:] = 255
+    rows = [network.forward(chunk, cache, last_only=False) for chunk in pieces(ids, [70, 1, 9])]
+    assert np.array_equal(np.concatenate(rows), whole)
+
+
+def test_the_memory_of_a_cache_serves_the_next(network: GPT2, ids: npt.NDArray[np.int32], whole: Float32) -> None:
+    cache = network.new_cache(TOKENS)
+    network.forward(ids[::-1].copy(), cache)
+    address = cache.pool.memory.ctypes.data
+    del cache
+    again = network.new_cache(TOKENS - 70)
+    assert again.pool.memory.ctypes.data == address
+    assert network.new_cache(TOKENS).pool.memory.ctypes.data != address
+    assert np.array_equal(network.forward(ids[:50], again, last_only=False), whole[:50])

@@ -20,7 +20,7 @@ from glassformer.runtime.arrays import ShapeError
 from glassformer.runtime.batch import Batch, Part, form_of, passes
 from glassformer.runtime.engine import Ops
 from glassformer.runtime.executor import Eager
-from glassformer.runtime.kv_cache import KVCache, Layout, blocks_of, shared_caches
+from glassformer.runtime.kv_cache import KVCache, Layout, Spare, blocks_of, shared_caches
 from glassformer.runtime.packed import PackedMatrix, Table
 from glassformer.runtime.quantized import QuantizedMatrix, QuantizedRows
 
@@ -98,15 +98,16 @@ class GPT2:
         if cache_dtype == "auto":
             cache_dtype = "f16" if isinstance(weights.lm_head, QuantizedMatrix) else "f32"
         self.layout = Layout(config.n_layer, config.n_head, config.head_dim, cache_dtype)
+        self.spare = Spare()
         self.steps = Steps(ops.executor, self.step) if isinstance(ops.executor, Eager) else None
 
     def new_cache(self, capacity: int) -> KVCache:
         """An empty cache for so many tokens."""
-        return KVCache.alone(self.layout, capacity)
+        return KVCache.alone(self.layout, capacity, self.spare)
 
     def new_caches(self, capacities: Sequence[int]) -> list[KVCache]:
         """Empty caches that can be read and written in one batch."""
-        return shared_caches(self.layout, capacities)
+        return shared_caches(self.layout, capacities, self.spare)
 
     def forward(self, ids: Int32, cache: KVCache, *, last_only: bool = True, see: See = unobserved) -> Float32:
         """Logits after new tokens, whose keys and values join the cache.

@@ -63,18 +63,44 @@ class Layout:
         return self.n_layer * self.layer_stride
 
 
-class KVPool:
-    """Memory for a number of blocks, which sequences take and give back; pages of it are real once they are written."""
+class Spare:
+    """Memory of the latest pool that ended, for the next one: pages that were never written take long to come by."""
 
-    def __init__(self, layout: Layout, blocks: int) -> None:
+    LARGEST = 64 << 20  # bytes that are kept
+
+    def __init__(self) -> None:
+        self.held: list[npt.NDArray[np.uint8]] = []
+
+    def take(self, size: int) -> npt.NDArray[np.uint8] | None:
+        """So many bytes, with anything in them, if there are."""
+        if self.held and self.held[-1].size >= size:
+            return self.held.pop()
+        return None
+
+    def give(self, memory: npt.NDArray[np.uint8]) -> None:
+        """Keep a pool's memory, unless it is large or there is a larger one."""
+        if memory.size <= self.LARGEST and (not self.held or self.held[-1].size < memory.size):
+            self.held[:] = [memory]
+
+
+class KVPool:
+    """Memory for a number of blocks, which sequences take and give back; pages of it are real once they are written.
+
+    spare: where the memory may come from, and goes to when the pool is no longer used.
+    """
+
+    def __init__(self, layout: Layout, blocks: int, spare: Spare | None = None) -> None:
         self.layout, self.blocks = layout, blocks
+        size = blocks * layout.block_stride
+        found = spare.take(size) if spare else None
         try:
-            self.memory: npt.NDArray[np.uint8] = aligned(blocks * layout.block_stride, np.uint8)
+            self.memory: npt.NDArray[np.uint8] = aligned(size, np.uint8, huge=False) if found is None else found
         except (MemoryError, ValueError):
-            size = blocks * layout.block_stride / 1e9
             raise CacheError(
-                f"no memory for a cache of {blocks * KEYS} tokens ({size:.1f} GB): ask for a shorter context"
+                f"no memory for a cache of {blocks * KEYS} tokens ({size / 1e9:.1f} GB): ask for a shorter context"
             ) from None
+        if spare:
+            weakref.finalize(self, spare.give, self.memory).atexit = False
         self.free = list(range(blocks - 1, -1, -1))
 
     def take(self) -> int:
@@ -99,9 +125,9 @@ class KVCache:
         self.close = weakref.finalize(self, give_back, pool.free, self.table)
 
     @classmethod
-    def alone(cls, layout: Layout, limit: int) -> KVCache:
+    def alone(cls, layout: Layout, limit: int, spare: Spare | None = None) -> KVCache:
         """A cache with a pool of its own, of exactly the blocks that it needs."""
-        return cls(KVPool(layout, blocks_of(max(limit, 0))), limit)
+        return cls(KVPool(layout, blocks_of(max(limit, 0)), spare), limit)
 
     @property
     def layout(self) -> Layout:
@@ -153,7 +179,7 @@ def give_back(free: list[int], table: list[int]) -> None:
     table.clear()
 
 
-def shared_caches(layout: Layout, limits: Sequence[int]) -> list[KVCache]:
+def shared_caches(layout: Layout, limits: Sequence[int], spare: Spare | None = None) -> list[KVCache]:
     """Caches over one pool that has room for all of them."""
-    pool = KVPool(layout, sum(blocks_of(limit) for limit in limits))
+    pool = KVPool(layout, sum(blocks_of(limit) for limit in limits), spare)
     return [KVCache(pool, limit) for limit in limits]

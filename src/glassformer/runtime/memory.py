@@ -14,10 +14,13 @@ from glassformer.simd.kernel import address_of
 LARGE = 4 << 20  # bytes from which memory comes from the system directly, in huge pages where it has them
 
 
-def aligned(size: int, dtype: Any = np.int64, alignment: int = 64) -> npt.NDArray[Any]:
-    """A zeroed array that starts at a multiple of `alignment` bytes. MemoryError or ValueError without room for it."""
+def aligned(size: int, dtype: Any = np.int64, alignment: int = 64, *, huge: bool = True) -> npt.NDArray[Any]:
+    """A zeroed array that starts at a multiple of `alignment` bytes. MemoryError or ValueError without room for it.
+
+    huge: ask for huge pages, which are worth it where memory is kept: the system may take long to make room for one.
+    """
     itemsize = np.dtype(dtype).itemsize
-    raw = zeroed(size * itemsize + alignment)
+    raw = zeroed(size * itemsize + alignment) if huge else np.zeros(size * itemsize + alignment, np.uint8)
     start = -address_of(raw) % alignment
     view: npt.NDArray[Any] = raw[start : start + size * itemsize].view(dtype)
     return view
