@@ -129,7 +129,7 @@ class GPT2:
             cache.reserve(len(ids))
         if not parts:
             return np.empty((0, self.config.vocab_size), np.float32)
-        if see is not unobserved:
+        if see is not unobserved or sum(len(ids) for ids, _ in parts) <= CHUNK:
             return self.run(parts, last_only, see)
         found: list[Float32] = []
         for group in passes(parts, CHUNK):

@@ -79,6 +79,8 @@ def form_of(parts: Sequence[Part], vector_bits: int, *, last_only: bool, blocks:
         CacheError: if the sequences' caches do not share one pool, or one cache comes twice.
     """
     first = parts[0][1]
+    if len(parts) == len(parts[0][0]) == 1:  # the step of a single sequence, which should cost little
+        return Form(first.layout, 1, 1, 1, blocks, 1, True, last_only)
     if any(cache.pool is not first.pool for _, cache in parts):
         raise CacheError("a batch's caches lie in different pools; make them together, by new_caches")
     if len({id(cache) for _, cache in parts}) < len(parts):
