@@ -20,7 +20,7 @@ from glassformer.kernels.elementwise import CHUNK
 from glassformer.runtime import threads as threads_module
 from glassformer.runtime.cpus import ThreadsError
 from glassformer.runtime.engine import Ops
-from glassformer.runtime.executor import Eager, claim_size
+from glassformer.runtime.executor import Eager, claim_share
 from glassformer.runtime.memory import aligned
 from glassformer.runtime.threads import WorkerPool
 from glassformer.simd import Pointer, i64, kernel, pause
@@ -57,7 +57,7 @@ def launches(pool: WorkerPool, tally: Any, number: int, tasks: int = TASKS, spin
     """So many launches of `count`, each from a call of its own."""
     loaded = count.specialise().load()
     block = np.frombuffer(loaded.pack([tally, spin]), np.uint8).copy()
-    record = np.array([[loaded.address, address_of(block), tasks, claim_size(tasks, pool.threads)]], np.int64)
+    record = np.array([[loaded.address, address_of(block), tasks, claim_share(pool.threads)]], np.int64)
     for _ in range(number):
         pool.replay(record)
 
@@ -322,7 +322,7 @@ def test_workers_stay_while_a_list_is_under_way() -> None:
         np.frombuffer(loaded.pack([tally, spin]), np.uint8).copy() for spin in (100 * threads_module.SPINS, 20_000)
     ]
     alone, shared = ([loaded.address, address_of(block)] for block in blocks)
-    timed.replay(np.array([[*alone, 1, 0], [*shared, TASKS, 1]], np.int64))
+    timed.replay(np.array([[*alone, 1, 0], [*shared, TASKS, TASKS]], np.int64))
     times = timed.control[launch.control_size(2) :].reshape(2, launch.TIMED, launch.TIMES)
     assert times[0, 0, launch.WORKED] > 0
     assert times[1, 0, launch.WORKED] == 0

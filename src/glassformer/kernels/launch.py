@@ -22,7 +22,7 @@ from glassformer.simd import (
 WORD = 0  # generation * 2^32 + next task
 DONE = 8  # tasks finished
 STOP, ACTIVE = 16, 17  # the pool ends; a list of launches is under way
-ENTRY, ARGUMENTS, TASKS, CHUNK = 24, 25, 26, 27
+ENTRY, ARGUMENTS, TASKS, SHARE = 24, 25, 26, 27
 LAUNCH, THREADS = 28, 29  # where launches are timed: number of the current one in its list; threads of the pool
 PARKED = 32  # of thread 0; each further thread 8 on
 NEXT_BITS = 32
@@ -31,7 +31,9 @@ CLOSED = (1 << NEXT_BITS) - 1
 # ticks at which the thread began its first task and ended its last, and how many it worked. 0: it did not take part.
 TIMED = 1024  # launches of a list at most
 BEGAN, ENDED, WORKED, TIMES = 0, 1, 2, 3
-RECORD = 4  # a launch in a list: entry, arguments, tasks, tasks of a claim (0: the leader does all, unannounced)
+# A launch in a list: entry, arguments, tasks, and the part of what is left that a claim takes, as 1 / number (0: the
+# leader does all, unannounced).
+RECORD = 4
 
 
 def control_size(threads: int) -> int:
@@ -75,7 +77,9 @@ def share(control: Pointer[i64], generation: i64, thread: i64, *, PROFILE: bool 
         tasks = atomic_load(control + TASKS)
         if (word >> NEXT_BITS) != generation or first >= tasks:
             return
-        last = min(first + atomic_load(control + CHUNK), tasks)
+        # Large claims first, which read memory in long runs, and ever smaller ones, so that all end together.
+        # (SHARE is 0 before the first launch, which a worker with an old word may meet.)
+        last = first + max((tasks - first) // max(atomic_load(control + SHARE), 1), 1)
         # Had the leader begun to write the next launch since the word was read, the exchange fails: it closes the word
         # before it writes TASKS, and both writes are atomic, so whoever saw the new number finds the word closed.
         if compare_exchange(control + WORD, word, word + (last - first)) == word:
@@ -91,7 +95,7 @@ def announce(control: Pointer[i64], record: Pointer[i64]) -> i64:
     control[ENTRY] = record[0]
     control[ARGUMENTS] = record[1]
     atomic_store(control + TASKS, record[2])
-    atomic_store(control + CHUNK, record[3])
+    atomic_store(control + SHARE, record[3])
     atomic_store(control + DONE, 0)
     atomic_store(control + WORD, generation << NEXT_BITS)
     return atomic_load(control + WORD) >> NEXT_BITS  # not `generation`, which is one bit too long after 2^30 launches

@@ -18,6 +18,7 @@ from glassformer.runtime.plan import Plan, Recorder
 Float32 = npt.NDArray[np.float32]
 Forward = Callable[[Ops, Batch], Float32]
 
+FEW = 8  # rows, for which a pass does little but read the weights
 KEPT_BYTES = 16 << 20  # of buffers, in plans that wait to be used again
 
 
@@ -60,7 +61,7 @@ class Steps:
 
     def record(self, form: Form) -> Step:
         """Run the forward pass once on a recorder, with something that stands for the caches' memory."""
-        recorder = Recorder(self.executor)
+        recorder = Recorder(self.executor, reading=form.rows <= FEW)
         batch = Batch.empty(form, np.zeros(1, np.uint8))
         logits = self.forward(Ops(recorder), batch)
         return Step(batch, recorder.plan([logits], batch.tiles), logits)

@@ -58,6 +58,12 @@ class Batch:
 
     def fill(self, parts: Sequence[Part]) -> None:
         """Write what the kernels are to do for these sequences, whose caches have room reserved."""
+        if self.form.rows == 1:  # the step of a single sequence, which should cost little
+            (ids, cache) = parts[0]
+            self.ids[0], self.positions[0] = ids[0], cache.length
+            self.tiles[0] = 0, 1, cache.length, 0
+            self.table[0, : len(cache.table)] = cache.table
+            return
         row = tile = 0
         for number, (ids, cache) in enumerate(parts):
             count, past = len(ids), cache.length

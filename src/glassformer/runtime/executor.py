@@ -23,9 +23,12 @@ from glassformer.simd.target import Target, find_target
 SMALL = 500_000  # elementary steps below which waking other threads costs more than it gains
 
 
-def claim_size(tasks: int, threads: int) -> int:
-    """Tasks that a thread claims at a time: an eighth of its even share, so that a late thread leaves little behind."""
-    return max(1, tasks // (threads * 8))
+def claim_share(threads: int, *, reading: bool = False) -> int:
+    """A claim takes one part in so many of the tasks that are left: a late thread leaves little behind.
+
+    reading: the tasks do little but read, for which each thread needs a run of memory as long as can be.
+    """
+    return threads if reading else 4 * threads
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Watch(Protocol):
     def replay(self, plan: Any) -> None:
         """Run a plan."""
 
-    def run(self, launch: Launch, chunk: int) -> None:
+    def run(self, launch: Launch, share: int) -> None:
         """Run a launch whose tasks are claimed so many at a time; 0: the calling thread does all."""
 
 
@@ -108,9 +111,9 @@ class Eager:
             launch.kernel(*arguments, begin=0, end=launch.tasks)
             return
         alone = self.threads == 1 or launch.tasks == 1 or launch.work < SMALL
-        chunk = 0 if alone else claim_size(launch.tasks, self.threads)
+        share = 0 if alone else claim_share(self.threads)
         if self.watch is not None:
-            self.watch.run(launch, chunk)
+            self.watch.run(launch, share)
             return
         loaded = launch.kernel.load(self.target)
         block = loaded.pack(launch.arguments)
@@ -118,7 +121,7 @@ class Eager:
             loaded.entry(block, 0, launch.tasks)
         else:
             memory = ctypes.create_string_buffer(block, len(block))
-            self.replay(np.array([[loaded.address, ctypes.addressof(memory), launch.tasks, chunk]], np.int64))
+            self.replay(np.array([[loaded.address, ctypes.addressof(memory), launch.tasks, share]], np.int64))
 
     def replay(self, records: npt.NDArray[np.int64]) -> None:
         """Run launches that are written out as records (see `glassformer.kernels.launch`)."""

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from glassformer.kernels.launch import RECORD
-from glassformer.runtime.executor import Eager, Launch, claim_size
+from glassformer.runtime.executor import Eager, Launch, claim_share
 from glassformer.runtime.memory import aligned
 from glassformer.simd.kernel import Loaded, address_of
 from glassformer.simd.target import Target
@@ -34,8 +34,9 @@ class Recorder:
     What NumPy does between launches is not written down, so a recorded step must not copy or convert its arrays there.
     """
 
-    def __init__(self, executor: Eager) -> None:
-        self.executor = executor
+    def __init__(self, executor: Eager, *, reading: bool = False) -> None:
+        """reading: the launches are for so few rows that they do little but read; see `claim_share`."""
+        self.executor, self.share = executor, claim_share(executor.threads, reading=reading)
         self.target: Target = executor.target
         self.threads = executor.threads
         self.launches: list[Launch] = []
@@ -62,7 +63,7 @@ class Recorder:
         """What was recorded. `outputs` keep memory of their own: they can be read after a replay."""
         kept = {address_of(array) for array in outputs}
         placed = [b for b in self.buffers if not any(0 <= a - address_of(b) < b.nbytes for a in kept)]
-        return Plan(self.executor, self.launches, self.scopes, placed, tiles)
+        return Plan(self.executor, self.launches, self.scopes, placed, self.share, tiles)
 
 
 class Plan:
@@ -74,10 +75,10 @@ class Plan:
     """
 
     def __init__(
-        self, executor: Eager, launches: Sequence[Launch], scopes: Sequence[str], buffers: Sequence[Array],
+        self, executor: Eager, launches: Sequence[Launch], scopes: Sequence[str], buffers: Sequence[Array], share: int,
         tiles: Array | None = None,
     ) -> None:  # fmt: skip
-        self.executor, self.tiles = executor, tiles
+        self.executor, self.share, self.tiles = executor, share, tiles
         self.kernels = tuple(launch.kernel for launch in launches)
         self.costs = tuple(launch.least for launch in launches)
         self.scopes = tuple(scopes)
@@ -112,12 +113,13 @@ class Plan:
             block = np.frombuffer(kernel.pack(arguments), np.int64)
             self.arguments[start : start + len(block)] = block
             alone = self.executor.threads == 1 or launch.tasks == 1 or launch.work < SMALL
-            chunk = 0 if alone else claim_size(launch.tasks, self.executor.threads)
-            row[:] = kernel.address, address_of(self.arguments) + 8 * start, launch.tasks, chunk
+            row[:] = kernel.address, address_of(self.arguments) + 8 * start, launch.tasks, 0 if alone else self.share
         self.kept = tuple(kept.values())
 
     def point(self, stand_in: Array, array: Array) -> None:
         """Let the launches use an array in the place of one that they were recorded with, until told another."""
+        if self.pointed.get(id(stand_in)) is array:
+            return
         self.pointed[id(stand_in)] = array
         if self.executor.as_python:
             return

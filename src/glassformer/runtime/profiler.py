@@ -84,12 +84,12 @@ class Profiler:
             self.listings[id(plan)] = plan, Listing(names, plan.scopes, plan.costs, plan.records[:, 3] == 0)
         self.note(plan.records, self.listings[id(plan)][1], NO_TILES if plan.tiles is None else plan.tiles)
 
-    def run(self, launch: Launch, chunk: int) -> None:
+    def run(self, launch: Launch, share: int) -> None:
         """Run a launch by itself and note its times."""
         loaded = launch.kernel.load(self.executor.target)
         block = loaded.pack(launch.arguments)
         memory = ctypes.create_string_buffer(block, len(block))
-        record = np.array([[loaded.address, ctypes.addressof(memory), launch.tasks, chunk]], np.int64)
+        record = np.array([[loaded.address, ctypes.addressof(memory), launch.tasks, share]], np.int64)
         self.note(record, Listing((launch.kernel.owner.name,), ("",), (launch.least,), record[:, 3] == 0), NO_TILES)
 
     def note(self, records: Int64, listing: Listing, tiles: Int64) -> None:
