@@ -29,6 +29,7 @@ def eager_to_guess(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every match becomes a draft, however doubtful, so that most guesses are wrong."""
     monkeypatch.setattr(speculative, "FIRST_GAIN", 0.0)
     monkeypatch.setattr(speculative, "GAIN", 0.0)
+    monkeypatch.setattr(speculative, "CHEAP", 0.0)
 
 
 @pytest.fixture
@@ -181,3 +182,20 @@ def test_the_first_slow_pass_of_a_size_is_not_held_against_it() -> None:
 
     passes, _ = written(Drafter([]), ids, seconds)
     assert passes < 200
+
+
+@pytest.mark.parametrize(("seconds", "idle"), [(1e-4, True), (1e-3, False)])
+def test_guessing_is_given_up_where_passes_are_cheap(seconds: float, idle: bool) -> None:
+    drafter = Drafter([1, 2, 3])
+    for number in range(speculative.ENOUGH):
+        assert not drafter.idle
+        drafter.passed(1, seconds)
+        drafter.chosen(number)
+    assert drafter.idle is idle
+
+
+def test_a_quick_network_is_soon_left_alone(scripted: Callable[..., Model], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speculative, "CHEAP", 1.0)
+    found = scripted("abcdefgh " * 20, n_positions=400).generate("a", speculate=True)
+    assert found.text == "abcdefgh " * 20
+    assert found.drafted == 0

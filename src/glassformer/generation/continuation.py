@@ -113,10 +113,11 @@ class Continuation:
         self.capacity = len(self.prompt) + self._limit - 1
         self._options, self._pieces = options, TextPieces(detokenizer, options.stop)
         self._drafter: Drafter | None = None
+        self._speculate = options.speculate
 
     def draft(self) -> list[int]:
         """Guesses of the tokens to come, as many as are worth reading ahead; none before the prompt is read."""
-        if not (self._options.speculate and self.generated):
+        if not (self._speculate and self.generated):
             return []
         if self._drafter is None:  # only now, so that the first token does not wait for the index
             self._drafter = Drafter([*self.prompt, *self.generated])
@@ -130,6 +131,8 @@ class Continuation:
         """A pass over so many tokens of this continuation took so long."""
         if self._drafter is not None:
             self._drafter.passed(rows, seconds)
+            if self._drafter.idle:
+                self._drafter, self._speculate = None, False
 
     def take(self, logits: Float32, sampler: Sampler, start: float, drafted: int = 0, guessed: bool = False) -> Step:
         """Choose the next token from logits [vocab_size].

@@ -20,6 +20,8 @@ RUNS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97)
 ROW_COST = 0.2  # of a further row in a pass, as a share of a pass with one row, until it is known
 FIRST_GAIN = 1.5  # expected gain that is worth a first draft, for which the network may have to prepare
 GAIN = 1.1
+# Passes that take less (seconds) are hardly dearer than the look-ups; after so many of them guessing is given up.
+CHEAP, ENOUGH = 150e-6, 4
 
 
 class Accuracy:
@@ -40,13 +42,19 @@ class Costs:
     """What passes cost by their number of rows, in passes of one row: an assumption that measured times correct."""
 
     def __init__(self) -> None:
-        self._one = 0.0
+        self._one, self._singles = 0.0, 0
         self._of: dict[int, float] = {size + 1: 1.0 + ROW_COST * size for size in SIZES}
         self._prepared: set[int] = set()
+
+    @property
+    def cheap(self) -> bool:
+        """Whether passes cost so little that there is nothing to save."""
+        return self._singles >= ENOUGH and self._one < CHEAP
 
     def note(self, rows: int, seconds: float) -> None:
         """A pass took so long. The first one of so many rows does not count: it may have prepared for all others."""
         if rows == 1:
+            self._singles += 1
             self._one = seconds if self._one == 0.0 else min(seconds, 1.05 * self._one)
         elif rows in self._prepared and self._one > 0.0:
             self._of[rows] = 0.5 * (self._of[rows] + min(seconds / self._one, 2.0 * self._of[rows]))
@@ -120,6 +128,11 @@ class Drafter:
             following = self._place + 1
         self._index.push(token)
         self._origin, self._place = self._find(following)
+
+    @property
+    def idle(self) -> bool:
+        """Whether guessing cannot pay here, whatever the text."""
+        return self._costs.cheap
 
     def passed(self, rows: int, seconds: float) -> None:
         """A pass over so many rows took so long."""
