@@ -106,6 +106,8 @@ def _lines(found: Evaluation, model: Model) -> list[str]:
 
 
 def _shown(estimate: Estimate) -> str:
+    if math.isnan(estimate.error):
+        return f"{estimate.value:.6g} (one token: no error)"
     return f"{estimate.value:.6g} ± {estimate.error:.2g}"
 
 
