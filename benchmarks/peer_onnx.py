@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy.typing as npt
 
 from glassformer.formats.safetensors import open_safetensors
 from glassformer.models.config import GPT2Config
+from peer_stepwise import Stepwise
 
 Ids = npt.NDArray[np.int32]
 OPSET = 20  # the first with Gelu
@@ -103,7 +103,7 @@ def build(weights: Any, config: GPT2Config) -> bytes:
     return bytes(model.SerializeToString())
 
 
-class OnnxRuntime:
+class OnnxRuntime(Stepwise):
     """An inference session in float32."""
 
     def __init__(self, folder: Path, config: GPT2Config, kind: str, threads: int) -> None:
@@ -116,11 +116,7 @@ class OnnxRuntime:
             model = build(file, config)
         self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
-    def facts(self) -> dict[str, object]:
-        """Its version."""
-        return {"version": self.version}
-
-    def forward(self, ids: Ids, past: list[Any] | None = None) -> tuple[list[Any], Any]:
+    def forward(self, ids: Ids, past: list[Any] | None = None) -> tuple[list[Any], npt.NDArray[np.float32]]:
         """ids: [sequences, tokens] -> the cache, and the last logits [sequences, vocab_size]."""
         if past is None:
             shape = (len(ids), self.config.n_head, 0, self.config.head_dim)
@@ -132,30 +128,3 @@ class OnnxRuntime:
         names = [f"past_{kind}{i}" for i in range(self.config.n_layer) for kind in "kv"]
         logits, *held = self.session.run(None, feed | dict(zip(names, past, strict=True)))
         return held, logits
-
-    def logits(self, ids: Ids) -> npt.NDArray[np.float32]:
-        """Logits after the ids, the last of them by itself."""
-        past, _ = self.forward(ids[None, :-1])
-        return np.array(self.forward(ids[None, -1:], past)[1][0])
-
-    def prefill(self, ids: Ids) -> float:
-        """Seconds to read a prompt from empty."""
-        start = time.perf_counter()
-        self.forward(ids[None])
-        return time.perf_counter() - start
-
-    def generate(self, context: Ids, new: Ids) -> float:
-        """Seconds for new tokens, one by one, after an untimed context."""
-        past = self.forward(context[None])[0] if len(context) else None
-        start = time.perf_counter()
-        for token in new:
-            past, _ = self.forward(np.array([[token]]), past)
-        return time.perf_counter() - start
-
-    def batch_decode(self, new: Ids) -> float:
-        """Seconds for [sequences, tokens] in steps of one token of every sequence."""
-        past = None
-        start = time.perf_counter()
-        for place in range(new.shape[1]):
-            past, _ = self.forward(new[:, place : place + 1], past)
-        return time.perf_counter() - start

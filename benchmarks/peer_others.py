@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from glassformer.models.config import GPT2Config
 from peer_models import word
+from peer_stepwise import Stepwise
 
 Ids = npt.NDArray[np.int32]
 
@@ -62,7 +63,7 @@ class CTranslate2:
         return self.seconds(new[:, :1], new.shape[1] + 1) - prompt
 
 
-class Torch:
+class Torch(Stepwise):
     """GPT2LMHeadModel in float32."""
 
     def __init__(self, folder: Path, config: GPT2Config, kind: str, threads: int) -> None:
@@ -73,40 +74,9 @@ class Torch:
         torch.set_num_threads(threads)
         self.model = transformers.GPT2LMHeadModel.from_pretrained(folder, dtype=torch.float32).eval()
 
-    def facts(self) -> dict[str, object]:
-        """Its version."""
-        return {"version": self.version}
-
-    def forward(self, ids: Ids, past: Any = None) -> tuple[Any, Any]:
+    def forward(self, ids: Ids, past: Any = None) -> tuple[Any, npt.NDArray[np.float32]]:
         """ids: [sequences, tokens] -> the cache, and the last logits [sequences, vocab_size]."""
         with self.torch.inference_mode():
             inputs = self.torch.as_tensor(np.asarray(ids, np.int64))
             out = self.model(inputs, past_key_values=past, use_cache=True, logits_to_keep=1)
-        return out.past_key_values, out.logits[:, -1]
-
-    def logits(self, ids: Ids) -> npt.NDArray[np.float32]:
-        """Logits after the ids, the last of them by itself."""
-        past, _ = self.forward(ids[None, :-1])
-        return np.array(self.forward(ids[None, -1:], past)[1][0].numpy())
-
-    def prefill(self, ids: Ids) -> float:
-        """Seconds to read a prompt from empty."""
-        start = time.perf_counter()
-        self.forward(ids[None])
-        return time.perf_counter() - start
-
-    def generate(self, context: Ids, new: Ids) -> float:
-        """Seconds for new tokens, one by one, after an untimed context."""
-        past = self.forward(context[None])[0] if len(context) else None
-        start = time.perf_counter()
-        for token in new:
-            past, _ = self.forward(np.array([[token]]), past)
-        return time.perf_counter() - start
-
-    def batch_decode(self, new: Ids) -> float:
-        """Seconds for [sequences, tokens] in steps of one token of every sequence."""
-        past = None
-        start = time.perf_counter()
-        for place in range(new.shape[1]):
-            past, _ = self.forward(new[:, place : place + 1], past)
-        return time.perf_counter() - start
+        return out.past_key_values, out.logits[:, -1].numpy()
