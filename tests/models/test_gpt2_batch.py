@@ -111,3 +111,19 @@ def test_blocks_go_back_to_the_pool(network: GPT2) -> None:
     assert np.array_equal(network.forward(text(5, 10), third), alone(network, text(5, 10))[-1:])
     with pytest.raises(CacheError, match="all 2 blocks"):
         network.forward(text(6, 3), KVCache(pool, 64))
+
+
+def test_neighbouring_sizes_share_a_plan(network: GPT2) -> None:
+    """Rows that fill a form up are nobody's: they change no bit and write nothing into the caches."""
+    texts = [text(n, 12) for n in range(8)]
+    expected = [alone(network, ids) for ids in texts]
+    assert network.steps is not None
+    caches = network.new_caches([12] * 8)
+    network.forward_batch([(ids[:4], cache) for ids, cache in zip(texts, caches, strict=True)])
+    for place, size in ((4, 8), (5, 5), (6, 7), (7, 5), (8, 6)):
+        running = [n for n in range(8) if caches[n].length == place][:size]
+        forms = len(network.steps.steps)
+        rows = network.forward_batch([(texts[n][place : place + 1], caches[n]) for n in running], last_only=False)
+        assert rows.shape == (len(running), 131)
+        assert all(np.array_equal(row, expected[n][place]) for row, n in zip(rows, running, strict=True))
+        assert len(network.steps.steps) <= forms + (place == 4)

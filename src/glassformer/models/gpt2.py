@@ -158,6 +158,7 @@ class GPT2:
             batch = Batch.empty(form, parts[0][1].pool.memory)
             batch.fill(parts)
             logits = self.step(self.ops, batch, see)
+        logits = logits[: len(parts) if last_only else sum(len(ids) for ids, _ in parts)]  # a form may have more rows
         for ids, cache in parts:
             cache.advance(len(ids))
         return logits

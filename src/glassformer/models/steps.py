@@ -46,7 +46,7 @@ class Steps:
             step.batch.fill(parts)
             step.plan.point(step.batch.memory, parts[0][1].pool.memory)
             step.plan.replay()
-            return step.logits.copy()
+            return step.logits[: len(parts) if form.last_only else form.rows].copy()
 
     def find(self, form: Form) -> Step:
         """The plan for a form."""

@@ -20,8 +20,14 @@ Int64 = npt.NDArray[np.int64]
 Part = tuple[Int32, KVCache]  # new token ids of a sequence, and its cache
 
 
+BUCKET = 4  # decoding batches of more sequences are filled up to a multiple, which is a tile of the products
+
+
 class Form(NamedTuple):
-    """What decides a batch's launches: sizes alone, never ids, positions or lengths."""
+    """What decides a batch's launches: sizes alone, never ids, positions or lengths.
+
+    A batch may fill a form in part: the rows behind its own are computed for nothing, and no tile looks at them.
+    """
 
     layout: Layout
     rows: int
@@ -76,6 +82,8 @@ class Batch:
                 tile += 1
             row += count
             self.last[number] = row - 1
+        self.ids[row:] = self.positions[row:] = 0
+        self.tiles[tile:] = 0
 
 
 def form_of(parts: Sequence[Part], vector_bits: int, *, last_only: bool, blocks: int) -> Form:
@@ -92,6 +100,9 @@ def form_of(parts: Sequence[Part], vector_bits: int, *, last_only: bool, blocks:
     if len({id(cache) for _, cache in parts}) < len(parts):
         raise CacheError("a batch names one cache twice; join that sequence's tokens into one part")
     counts = [len(ids) for ids, _ in parts]
+    if max(counts) == 1 and len(parts) > BUCKET:  # sequences come and go; not every number of them needs a plan
+        size = -(-len(parts) // BUCKET) * BUCKET
+        return Form(first.layout, size, size, size, blocks, 1, True, last_only)
     rows = tile_rows(max(counts), vector_bits)
     tiles = sum(-(-count // rows) for count in counts)
     return Form(first.layout, sum(counts), tiles, len(parts), blocks, rows, tiles == len(parts), last_only)
