@@ -1,5 +1,6 @@
 """The KV cache: a text whole, in chunks or token by token gives the same bits, and the cache keeps its bounds."""
 
+import weakref
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -11,7 +12,7 @@ from gpt2_twin import error, logits
 from glassformer.models.gpt2 import GPT2, unobserved
 from glassformer.models.load import load_network
 from glassformer.runtime.arrays import ShapeError
-from glassformer.runtime.kv_cache import CacheError, KVCache, Layout
+from glassformer.runtime.kv_cache import CacheError, KVCache, Layout, Spare
 
 TOKENS = 150  # more than two blocks of the attention kernel
 CHANGES: dict[str, object] = {"n_positions": 160, "n_embd": 44, "n_head": 2, "vocab_size": 131, "n_layer": 3}
@@ -240,3 +241,17 @@ def test_the_memory_of_a_cache_serves_the_next(network: GPT2, ids: npt.NDArray[n
     assert again.pool.memory.ctypes.data == address
     assert network.new_cache(TOKENS).pool.memory.ctypes.data != address
     assert np.array_equal(network.forward(ids[:50], again, last_only=False), whole[:50])
+
+
+def test_a_plan_does_not_keep_the_memory_of_a_cache(
+    network: GPT2, ids: npt.NDArray[np.int32], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pool too large to be kept for the next goes when its last sequence does, whatever plans were pointed at it."""
+    monkeypatch.setattr(Spare, "LARGEST", 0)
+    cache = network.new_cache(TOKENS)
+    network.forward(ids[:1], cache)
+    network.forward(ids[1:40], cache)
+    memory = weakref.ref(cache.pool.memory)
+    del cache
+    assert memory() is None
+    assert network.forward(ids[:1], network.new_cache(TOKENS)).shape == (1, 131)

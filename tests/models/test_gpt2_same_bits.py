@@ -18,7 +18,6 @@ CHANGES: dict[str, object] = {"n_positions": 160, "n_embd": 96, "n_head": 3, "vo
 TOKENS = 100
 DTYPES = ["f32", "f16", "bf16", "bf16-dot", "q8", "q4"]
 THREADS = [1, 2, 3, 8]
-HELD: dict[int, str] = {}
 Float32 = npt.NDArray[np.float32]
 
 
@@ -30,12 +29,16 @@ def share_all(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module", params=DTYPES)
-def network(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> GPT2:
+def dtype(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="module")
+def network(dtype: str, tmp_path_factory: pytest.TempPathFactory) -> GPT2:
     drawn = checkpoint(CHANGES, seed=11)
     folder = save(tmp_path_factory.mktemp("bits"), drawn.values, drawn.tensors)
-    network = load_network(folder, dtype=request.param, threads=1)
-    HELD[id(network)] = request.param
-    return network
+    return load_network(folder, dtype=dtype, threads=1)
 
 
 IDS = np.array(random_ids(11, TOKENS, 131), np.int32)
@@ -47,22 +50,22 @@ def whole(network: GPT2) -> Float32:
     return network.forward(IDS, network.new_cache(TOKENS), last_only=False)
 
 
-def levels(network: GPT2) -> tuple[str, ...]:
+@pytest.fixture(scope="module")
+def levels(dtype: str) -> tuple[str, ...]:
     """Processor levels to compare; the lowest, for which kernels take long to compile, with three types of weights."""
-    thorough = HELD.get(id(network)) in ("f32", "q8", "q4")
-    return runnable_targets() if thorough else runnable_targets()[1:]
+    return runnable_targets() if dtype in ("f32", "q8", "q4") else runnable_targets()[1:] or runnable_targets()
 
 
-def variants(network: GPT2) -> Iterator[tuple[str, GPT2]]:
+def variants(network: GPT2, levels: tuple[str, ...]) -> Iterator[tuple[str, GPT2]]:
     """The same weights on every level, and on the best with every number of threads."""
-    for target in levels(network):
+    for target in levels:
         for threads in THREADS if target == runnable_targets()[-1] else THREADS[1:2]:
             ops = Ops(Eager(threads, target))
             yield f"{target}, {threads} threads", GPT2(network.config, network.weights, ops, network.layout.kind)
 
 
-def test_levels_and_threads(network: GPT2, whole: Float32) -> None:
-    for name, other in variants(network):
+def test_levels_and_threads(network: GPT2, levels: tuple[str, ...], whole: Float32) -> None:
+    for name, other in variants(network, levels):
         cache = other.new_cache(TOKENS)
         prompt = other.forward(IDS[:70], cache, last_only=False)
         steps = [other.forward(IDS[i : i + 1], cache) for i in range(70, 76)]
@@ -70,8 +73,8 @@ def test_levels_and_threads(network: GPT2, whole: Float32) -> None:
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 64, TOKENS])
-def test_chunks_on_every_level(chunk: int, network: GPT2, whole: Float32) -> None:
-    for target in levels(network):
+def test_chunks_on_every_level(chunk: int, network: GPT2, levels: tuple[str, ...], whole: Float32) -> None:
+    for target in levels:
         other = GPT2(network.config, network.weights, Ops(Eager(2, target)), network.layout.kind)
         cache = other.new_cache(TOKENS)
         rows = [other.forward(IDS[i : i + chunk], cache, last_only=False) for i in range(0, TOKENS, chunk)]
@@ -79,9 +82,9 @@ def test_chunks_on_every_level(chunk: int, network: GPT2, whole: Float32) -> Non
 
 
 @pytest.mark.parametrize("size", [2, 7, 16])
-def test_places_in_a_batch_on_every_level(size: int, network: GPT2, whole: Float32) -> None:
+def test_places_in_a_batch_on_every_level(size: int, network: GPT2, levels: tuple[str, ...], whole: Float32) -> None:
     """Each sequence is a beginning of the same text, so its last logits are known."""
-    for target in levels(network):
+    for target in levels:
         other = GPT2(network.config, network.weights, Ops(Eager(2, target)), network.layout.kind)
         lengths = [1 + 13 * n % 97 for n in range(size)]
         caches = other.new_caches([length + 1 for length in lengths])

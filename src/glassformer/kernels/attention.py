@@ -10,6 +10,8 @@ nor other sequences change a bit.
 What is to be done comes as tiles, [tiles][TILE]: consecutive rows of one sequence.
 """
 
+from glassformer.kernels.matmul import LINE
+from glassformer.kernels.quantize import reciprocal
 from glassformer.simd import (
     Pointer,
     absolute,
@@ -19,7 +21,6 @@ from glassformer.simd import (
     f16x16,
     f32,
     f32x16,
-    f32xN,
     fma,
     gather,
     i8,
@@ -47,7 +48,6 @@ from glassformer.simd.types import Value, byte_size
 
 KEYS = 64  # positions of a block
 LOWEST = -float("inf")
-LINE = 64  # bytes of a cache line
 
 # A tile: its first row, how many rows, the position of the first one in its sequence, where its table begins.
 TILE = 4
@@ -79,12 +79,6 @@ def scratch_size(rows: int, queries: int, vectors: int) -> int:
 
 
 @kernel
-def inverse_of(scale: f32xN) -> f32xN:
-    """1 / scale, 0 where the scale is 0 or NaN."""
-    return select(scale > 0.0, 1.0 / scale, 0.0)
-
-
-@kernel
 def append_key(
     k: Pointer[f32], chunk: Pointer[u8], slot: i64, head_dim: i64, inverse: f32, *, W: type[Value], QUANTIZED: bool
 ) -> None:
@@ -108,7 +102,7 @@ def append_keys(
     for d in range(head_dim):
         x = gather(k + d, rows)
         if QUANTIZED:
-            inverse = inverse_of(f32x16(load(scales + slot, f16x16)))
+            inverse = reciprocal(f32x16(load(scales + slot, f16x16)))
             store(column + d * 16, saturate(round_even(x * inverse), i8x16))
         else:
             store(column + d * 16, vector(W, 16)(x))
@@ -159,8 +153,8 @@ def append_tile(
         if QUANTIZED:
             scales[slot] = eight_bit_scale(key, head_dim)
             scales[KEYS + slot] = eight_bit_scale(value, head_dim)
-            key_inverse = inverse_of(f32(scales[slot]))
-            value_inverse = inverse_of(f32(scales[KEYS + slot]))
+            key_inverse = reciprocal(f32(scales[slot]))
+            value_inverse = reciprocal(f32(scales[KEYS + slot]))
         append_value(value, chunk, slot, head_dim, padded, value_inverse, W=W, QUANTIZED=QUANTIZED)
         if not whole:
             append_key(key, chunk, slot, head_dim, key_inverse, W=W, QUANTIZED=QUANTIZED)

@@ -6,7 +6,7 @@ Every output is one chain over the groups: total = fma(dot of the group, weight 
 
 from glassformer.kernels.activation import identity
 from glassformer.kernels.epilogue import activate
-from glassformer.kernels.matmul import BLOCK
+from glassformer.kernels.matmul import BLOCK, LINE
 from glassformer.kernels.quantize import GROUP, quantize_group
 from glassformer.simd import (
     Kernel,
@@ -38,7 +38,6 @@ from glassformer.simd import (
     u8x64,
 )  # fmt: skip
 
-LINE = 64  # bytes of a cache line
 AHEAD = 4096  # bytes that few rows ask ahead of where they read
 SCALES_AHEAD = 8  # groups
 FOURS = 24  # most rows that pass by fours; sums of more than three rows do not all stay in registers

@@ -7,7 +7,7 @@ A group of 32 inputs of 16 outputs is read once, into 32 vectors, whichever way 
 """
 
 from glassformer.kernels.matmul import BLOCK
-from glassformer.kernels.quantize import GROUP
+from glassformer.kernels.quantize import GROUP, reciprocal
 from glassformer.simd import (
     Pointer,
     absolute,
@@ -36,12 +36,6 @@ from glassformer.simd.types import Value
 
 LANES = 16  # outputs of a vector
 CANDIDATES = 12  # scales that are tried for a group of four-bit weights
-
-
-@kernel
-def reciprocal(scale: f32x16) -> f32x16:
-    """1 / scale, 0 where the scale is 0."""
-    return select(absolute(scale) > 0.0, 1.0 / scale, 0.0)
 
 
 @kernel

@@ -10,10 +10,12 @@ sums [rows][groups].
 from glassformer.kernels.matmul import BLOCK
 from glassformer.simd import (
     Pointer,
+    absolute,
     bitcast,
     f16,
     f32,
     f32x16,
+    f32xN,
     i8,
     i8x16,
     i32,
@@ -24,11 +26,18 @@ from glassformer.simd import (
     maximum,
     reduce_add,
     reduce_max,
+    select,
     store,
     u8,
 )  # fmt: skip
 
 GROUP = 32
+
+
+@kernel
+def reciprocal(scale: f32xN) -> f32xN:
+    """1 / scale, 0 where the scale is 0 or NaN."""
+    return select(absolute(scale) > 0.0, 1.0 / scale, 0.0)
 
 
 @kernel

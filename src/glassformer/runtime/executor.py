@@ -67,7 +67,7 @@ class Watch(Protocol):
         """Run a plan."""
 
     def run(self, launch: Launch, share: int) -> None:
-        """Run a launch whose tasks are claimed so many at a time; 0: the calling thread does all."""
+        """Run a launch, `share` as in `claim_share`; 0: the calling thread does all."""
 
 
 class Executor(Protocol):

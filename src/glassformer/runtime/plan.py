@@ -7,6 +7,7 @@ small arrays when the plan is replayed, so the same plan serves every step.
 
 from __future__ import annotations
 
+import weakref
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from glassformer.kernels.launch import RECORD
+from glassformer.kernels.matmul import LINE
 from glassformer.runtime.executor import Eager, Launch, claim_share
 from glassformer.runtime.memory import aligned
 from glassformer.simd.kernel import Loaded, address_of
@@ -24,7 +26,6 @@ from glassformer.simd.target import Target
 # Elementary steps below which the leader does a recorded launch alone: fewer than an executor asks for, because a
 # replayed launch is announced without Python.
 SMALL = 100_000
-LINE = 64  # bytes of a cache line; buffers begin at multiples
 Array = npt.NDArray[Any]
 
 
@@ -84,7 +85,7 @@ class Plan:
         self.scopes = tuple(scopes)
         self.records: npt.NDArray[np.int64] = np.zeros((len(launches), RECORD), np.int64)
         self.launches = tuple(launches) if executor.as_python else ()
-        self.pointed: dict[int, Array] = {}
+        self.pointed: dict[int, weakref.ref[Array]] = {}
         self.nbytes = 0
         self._slots: dict[int, npt.NDArray[np.int64]] = {}
         if not executor.as_python:
@@ -117,10 +118,14 @@ class Plan:
         self.kept = tuple(kept.values())
 
     def point(self, stand_in: Array, array: Array) -> None:
-        """Let the launches use an array in the place of one that they were recorded with, until told another."""
-        if self.pointed.get(id(stand_in)) is array:
+        """Let the launches use an array in the place of one that they were recorded with, until told another.
+
+        The plan does not keep the array alive: it may be the memory of many sequences, which end before the plan does.
+        """
+        pointed = self.pointed.get(id(stand_in))
+        if pointed is not None and pointed() is array:
             return
-        self.pointed[id(stand_in)] = array
+        self.pointed[id(stand_in)] = weakref.ref(array)
         if self.executor.as_python:
             return
         if id(stand_in) not in self._slots:  # found once: afterwards the address is another
@@ -130,8 +135,9 @@ class Plan:
     def replay(self) -> None:
         """Run all launches in order; returns when the last is done."""
         if self.executor.as_python:
+            pointed = {stand_in: array() for stand_in, array in self.pointed.items()}
             for launch in self.launches:
-                arguments = tuple(self.pointed.get(id(a), a) for a in launch.arguments)
+                arguments = tuple(pointed.get(id(a), a) for a in launch.arguments)
                 self.executor.run(replace(launch, arguments=arguments))
         elif self.executor.watch is not None:
             self.executor.watch.replay(self)
@@ -147,8 +153,8 @@ def place(buffers: Sequence[Array], used: Sequence[Sequence[int]]) -> tuple[dict
         used: for each launch, the addresses that it is given; those within a buffer are moved with it.
 
     Returns:
-        The offset in the memory for each address within a buffer, and the bytes of the memory. First fit, in the order
-        of first use (linear scan: Poletto & Sarkar, 1999).
+        The offset in the memory for each address within a buffer, a multiple of LINE where the buffer begins, and the
+        bytes of the memory. First fit, in the order of first use (linear scan: Poletto & Sarkar, 1999).
     """
     owners = sorted((address_of(b), b.nbytes) for b in buffers)
     bounds = [start for start, _ in owners]

@@ -126,7 +126,8 @@ def linear_quantized(
     executor: Executor, x: Float32 | QuantizedRows, weight: QuantizedMatrix, epilogue: Epilogue
 ) -> Float32:
     """x @ weight and its epilogue, the activations quantised in groups of 32.  x: [rows, inputs] -> [rows, outputs]."""
-    out = executor.empty((len(x) if isinstance(x, np.ndarray) else x.rows, weight.outputs))  # [rows, outputs]
+    x = x if isinstance(x, QuantizedRows) else quantize(executor, x)
+    out = executor.empty((x.rows, weight.outputs))  # [rows, outputs]
     multiply_quantized(executor, x, weight, epilogue, out, None)
     return out
 
@@ -144,11 +145,10 @@ def linear_into_quantized(
 
 
 def multiply_quantized(
-    executor: Executor, x: Float32 | QuantizedRows, weight: QuantizedMatrix, epilogue: Epilogue, out: Float32,
+    executor: Executor, x: QuantizedRows, weight: QuantizedMatrix, epilogue: Epilogue, out: Float32,
     made: QuantizedRows | None,
 ) -> None:  # fmt: skip
     """Launch a product into `out`, or by way of it into `made`."""
-    x = x if isinstance(x, QuantizedRows) else quantize(executor, x)
     kernel = matmul_quantized.specialise(
         BITS=weight.bits, **quantized_tile(executor), ACTIVATION=epilogue.activation, QUANTIZE=made is not None
     )
