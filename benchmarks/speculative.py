@@ -25,7 +25,7 @@ import numpy as np
 
 import glassformer
 from glassformer.generation.continuation import Generation
-from glassformer.generation.model import Model
+from glassformer.model import Model
 from glassformer.models.config import GenerationConfig, GPT2Config
 from glassformer.models.load import load_network
 from glassformer.models.locate import EMBEDDED

@@ -11,7 +11,7 @@ from glassformer.errors import GlassformerError
 if TYPE_CHECKING:
     from glassformer import formats
     from glassformer.generation.continuation import Generation
-    from glassformer.generation.model import Model, load
+    from glassformer.model import Model, load
     from glassformer.runtime import ops
     from glassformer.tokenizer.tokenizer import Tokenizer
 
@@ -20,9 +20,9 @@ __all__ = ["Generation", "GlassformerError", "Model", "Tokenizer", "__version__"
 
 _HOMES = {
     "Generation": "glassformer.generation.continuation",
-    "Model": "glassformer.generation.model",
+    "Model": "glassformer.model",
     "Tokenizer": "glassformer.tokenizer.tokenizer",
-    "load": "glassformer.generation.model",
+    "load": "glassformer.model",
 }
 _MODULES = {"formats": "glassformer.formats", "ops": "glassformer.runtime.ops"}
 

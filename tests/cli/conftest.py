@@ -15,7 +15,7 @@ import pytest
 
 import glassformer
 from glassformer.cli.app import run
-from glassformer.generation.model import Model
+from glassformer.model import Model
 from glassformer.models.config import GenerationConfig, GPT2Config, read_config
 from glassformer.tokenizer.tokenizer import Tokenizer
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from glassformer.generation.model import Model
+from glassformer.generation.model import TextModel
 from glassformer.models.config import GenerationConfig, GPT2Config
 from glassformer.tokenizer.errors import TokenizerError
 from glassformer.tokenizer.tokenizer import Tokenizer
@@ -111,9 +111,9 @@ class Letters:
         return ""
 
 
-def make_model(network: TableNetwork, **recommended: object) -> Model:
+def make_model(network: TableNetwork, **recommended: object) -> TextModel:
     """The network with the letters as its vocabulary."""
-    return Model(network, cast(Tokenizer, Letters()), GenerationConfig.from_dict(recommended))
+    return TextModel(network, cast(Tokenizer, Letters()), GenerationConfig.from_dict(recommended))
 
 
 @pytest.fixture
@@ -122,21 +122,21 @@ def table_network() -> type[TableNetwork]:
 
 
 @pytest.fixture
-def model() -> Model:
+def model() -> TextModel:
     return make_model(TableNetwork())
 
 
 @pytest.fixture
-def model_of() -> Callable[..., Model]:
+def model_of() -> Callable[..., TextModel]:
     """Makes a model of any network, with recommended options."""
     return make_model
 
 
 @pytest.fixture
-def scripted() -> Callable[..., Model]:
+def scripted() -> Callable[..., TextModel]:
     """Makes a model that answers the one-letter prompt "a" with the given text, letter for letter."""
 
-    def make(text: str, end: bool = True, n_positions: int = 64) -> Model:
+    def make(text: str, end: bool = True, n_positions: int = 64) -> TextModel:
         return make_model(ScriptNetwork(Letters().encode(text) + ([END] if end else []), n_positions))
 
     return make

@@ -44,7 +44,7 @@ def greedy(folder: Path, ids: list[int]) -> list[int]:
 
 def main() -> None:
     """Write the file."""
-    from glassformer.generation.model import load
+    from glassformer.model import load
     from glassformer.models.locate import EMBEDDED
 
     model = load()

@@ -8,7 +8,7 @@ import pytest
 
 import glassformer
 from glassformer.generation.errors import ContextError, LogitsError, NoTokenizerError, OptionsError, PromptError
-from glassformer.generation.model import Model
+from glassformer.generation.model import TextModel
 from glassformer.models.config import GenerationConfig
 
 STARTS = [
@@ -21,7 +21,7 @@ STARTS = [
 
 
 @pytest.fixture(scope="module", params=["f32", "q8"])
-def story(request: pytest.FixtureRequest) -> Model:
+def story(request: pytest.FixtureRequest) -> TextModel:
     return glassformer.load(dtype=request.param)
 
 
@@ -30,7 +30,7 @@ def story(request: pytest.FixtureRequest) -> Model:
     "way", [{"do_sample": False}, {"seed": 9, "top_p": 0.9, "logprobs": 2}], ids=["greedy", "drawn"]
 )
 def test_every_slot_of_a_batch_gives_the_tokens_of_the_prompt_alone(
-    story: Model, size: int, way: dict[str, Any]
+    story: TextModel, size: int, way: dict[str, Any]
 ) -> None:
     prompts = [STARTS[i % len(STARTS)] + " and" * (i // len(STARTS)) for i in range(size)]
     alone = [story.generate(prompt, max_new_tokens=14, **way) for prompt in prompts]
@@ -40,7 +40,7 @@ def test_every_slot_of_a_batch_gives_the_tokens_of_the_prompt_alone(
         assert found == [alone[i] for i in order]
 
 
-def test_those_that_end_make_room_for_those_that_wait(table_network: type, model_of: Callable[..., Model]) -> None:
+def test_those_that_end_make_room_for_those_that_wait(table_network: type, model_of: Callable[..., TextModel]) -> None:
     network = table_network(n_positions=200)
     model = model_of(network)
     prompts = [[i % 30, 3, (7 * i) % 30] for i in range(23)]
@@ -56,7 +56,7 @@ def test_those_that_end_make_room_for_those_that_wait(table_network: type, model
     assert network.batches[: len(network.batches) // 2] == [4] * (len(network.batches) // 2)
 
 
-def test_ids_arrays_and_tuples_are_lists_of_prompts_too(model: Model) -> None:
+def test_ids_arrays_and_tuples_are_lists_of_prompts_too(model: TextModel) -> None:
     alone = [model.generate([1, 2], max_new_tokens=5), model.generate([3], max_new_tokens=5)]
     for prompts in ([[1, 2], [3]], ([1, 2], [3]), [(1, 2), (3,)], [np.array([1, 2]), np.array([3])]):
         assert model.generate(prompts, max_new_tokens=5) == alone
@@ -64,13 +64,13 @@ def test_ids_arrays_and_tuples_are_lists_of_prompts_too(model: Model) -> None:
     assert model.generate(["bc"], max_new_tokens=5) == alone[:1]
 
 
-def test_a_list_of_ids_stays_one_prompt(model: Model) -> None:
+def test_a_list_of_ids_stays_one_prompt(model: TextModel) -> None:
     assert model.generate([1, 2], max_new_tokens=3).prompt_ids == [1, 2]
     assert model.generate((1, 2), max_new_tokens=3).prompt_ids == [1, 2]
     assert isinstance(model.generate([], max_new_tokens=3).ids, list)
 
 
-def test_without_a_seed_each_prompt_gets_one_that_repeats_it(model: Model) -> None:
+def test_without_a_seed_each_prompt_gets_one_that_repeats_it(model: TextModel) -> None:
     found = model.generate(["a"] * 6, temperature=2.0, max_new_tokens=20, ignore_eos=True)
     assert len({each.seed for each in found}) == 6
     assert len({tuple(each.ids) for each in found}) == 6
@@ -79,7 +79,7 @@ def test_without_a_seed_each_prompt_gets_one_that_repeats_it(model: Model) -> No
     assert {each.seed for each in model.generate(["a", "b"], temperature=2.0, seed=4, max_new_tokens=2)} == {4}
 
 
-def test_one_bad_prompt_is_named_before_anything_runs(table_network: type, model_of: Callable[..., Model]) -> None:
+def test_one_bad_prompt_is_named_before_anything_runs(table_network: type, model_of: Callable[..., TextModel]) -> None:
     network = table_network(n_positions=10)
     model = model_of(network)
     with pytest.raises(ContextError, match=r"prompt 1 has 11 tokens .* holds 10"):
@@ -93,18 +93,18 @@ def test_one_bad_prompt_is_named_before_anything_runs(table_network: type, model
     with pytest.raises(PromptError, match="prompt 1 is of type NoneType"):
         model.generate(["a", None])  # type: ignore[list-item]
     with pytest.raises(NoTokenizerError):
-        Model(network, None, GenerationConfig()).generate([[1], "a"])  # type: ignore[list-item]
+        TextModel(network, None, GenerationConfig()).generate([[1], "a"])  # type: ignore[list-item]
     assert network.calls == []
 
 
 @pytest.mark.parametrize("size", [0, -1, 1.5, True, None, "4"])
-def test_a_batch_size_that_is_none_is_refused(model: Model, size: Any) -> None:
+def test_a_batch_size_that_is_none_is_refused(model: TextModel, size: Any) -> None:
     with pytest.raises(OptionsError, match=r"batch_size is .* whole number of at least 1"):
         model.generate(["a", "b"], batch_size=size)
 
 
 def test_nan_in_one_of_them_is_an_error(
-    table_network: type, model_of: Callable[..., Model], monkeypatch: pytest.MonkeyPatch
+    table_network: type, model_of: Callable[..., TextModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = table_network()
     row = network.row
@@ -113,5 +113,5 @@ def test_nan_in_one_of_them_is_an_error(
         model_of(network).generate([[1], [7], [2]], max_new_tokens=3)
 
 
-def test_a_batch_of_one_may_be_larger_than_the_batch(model: Model) -> None:
+def test_a_batch_of_one_may_be_larger_than_the_batch(model: TextModel) -> None:
     assert model.generate(["abc"], batch_size=10**9, max_new_tokens=4) == [model.generate("abc", max_new_tokens=4)]

@@ -9,7 +9,7 @@ import glassformer
 from glassformer.generation import bench
 from glassformer.generation.bench import BenchOptions, BenchTest, Speed, plan_tests
 from glassformer.generation.errors import ContextError, OptionsError
-from glassformer.generation.model import Model
+from glassformer.generation.model import TextModel
 
 
 def test_rates_count_all_sequences() -> None:
@@ -64,7 +64,7 @@ def test_lengths_beyond_the_window_are_refused() -> None:
     ],
 )
 def test_options_out_of_range_are_refused_before_loading(options: BenchOptions, message: str) -> None:
-    def load() -> Model:
+    def load() -> TextModel:
         raise AssertionError("loaded")
 
     with pytest.raises(OptionsError, match=message):

@@ -9,15 +9,15 @@ import pytest
 from glassformer.generation.continuation import Continuation
 from glassformer.generation.decode import steps
 from glassformer.generation.errors import ContextError, GenerationError, LogitsError
-from glassformer.generation.model import Model
+from glassformer.generation.model import TextModel
 from glassformer.generation.options import GenerationOptions
 from glassformer.generation.text import SilentDetokenizer
 from glassformer.models.config import GPT2Config
 
-Scripted = Callable[..., Model]
+Scripted = Callable[..., TextModel]
 
 
-def test_greedy_equals_recomputing_the_whole_prefix(model: Model) -> None:
+def test_greedy_equals_recomputing_the_whole_prefix(model: TextModel) -> None:
     prompt = [1, 2, 3]
     found = model.generate(prompt, max_new_tokens=20, ignore_eos=True)
     ids = list(prompt)
@@ -29,7 +29,9 @@ def test_greedy_equals_recomputing_the_whole_prefix(model: Model) -> None:
     assert found.finish_reason == "length"
 
 
-def test_the_prompt_is_read_once_and_then_a_token_per_step(table_network: type, model_of: Callable[..., Model]) -> None:
+def test_the_prompt_is_read_once_and_then_a_token_per_step(
+    table_network: type, model_of: Callable[..., TextModel]
+) -> None:
     network = table_network()
     model_of(network).generate([1, 2, 3, 4], max_new_tokens=5, ignore_eos=True)
     assert network.calls == [4, 1, 1, 1, 1]
@@ -52,7 +54,7 @@ def test_end_of_text_can_be_ignored(scripted: Scripted) -> None:
     assert found.text == "hello."
 
 
-def test_several_end_of_text_ids(table_network: type, model_of: Callable[..., Model]) -> None:
+def test_several_end_of_text_ids(table_network: type, model_of: Callable[..., TextModel]) -> None:
     plain = model_of(table_network(eos=None)).generate("a", max_new_tokens=12)
     stopping = model_of(table_network(eos=None), eos_token_id=[plain.ids[7], plain.ids[4], 99999])
     found = stopping.generate("a", max_new_tokens=12)
@@ -108,7 +110,7 @@ def test_a_stop_on_the_last_token_is_a_stop(scripted: Scripted) -> None:
     assert scripted("one").generate("a", max_new_tokens=3).finish_reason == "length"
 
 
-def test_the_context_window_ends_it(table_network: type, model_of: Callable[..., Model]) -> None:
+def test_the_context_window_ends_it(table_network: type, model_of: Callable[..., TextModel]) -> None:
     network = table_network(n_positions=10)
     found = model_of(network).generate([1, 2, 3], max_new_tokens=500, ignore_eos=True)
     assert found.finish_reason == "length"
@@ -118,7 +120,7 @@ def test_the_context_window_ends_it(table_network: type, model_of: Callable[...,
 
 
 def test_a_prompt_that_does_not_fit_is_refused_before_anything_runs(
-    table_network: type, model_of: Callable[..., Model]
+    table_network: type, model_of: Callable[..., TextModel]
 ) -> None:
     network = table_network(n_positions=10)
     for run in (model_of(network).generate, model_of(network).stream):
@@ -127,7 +129,7 @@ def test_a_prompt_that_does_not_fit_is_refused_before_anything_runs(
     assert network.calls == []
 
 
-def test_sampling_repeats_with_its_seed(model: Model) -> None:
+def test_sampling_repeats_with_its_seed(model: TextModel) -> None:
     first = model.generate("a", temperature=1.3, seed=11, max_new_tokens=30, ignore_eos=True)
     again = model.generate("a", temperature=1.3, seed=11, max_new_tokens=30, ignore_eos=True)
     other = model.generate("a", temperature=1.3, seed=12, max_new_tokens=30, ignore_eos=True)
@@ -136,13 +138,13 @@ def test_sampling_repeats_with_its_seed(model: Model) -> None:
     assert first.seed == 11
 
 
-def test_the_seed_is_reported_when_none_was_given(model: Model) -> None:
+def test_the_seed_is_reported_when_none_was_given(model: TextModel) -> None:
     found = model.generate("a", temperature=1.3, max_new_tokens=30)
     assert found.seed is not None
     assert model.generate("a", temperature=1.3, max_new_tokens=30, seed=found.seed) == found
 
 
-def test_logprobs_are_those_of_the_untouched_model(model: Model) -> None:
+def test_logprobs_are_those_of_the_untouched_model(model: TextModel) -> None:
     found = model.generate("ab", max_new_tokens=6, ignore_eos=True, temperature=3.0, top_k=3, seed=4, logprobs=5)
     scored = model.score(found.prompt_ids + found.ids)
     assert [token.logprob for token in found.logprobs] == scored.logprobs[1:]
@@ -154,7 +156,7 @@ def test_logprobs_are_those_of_the_untouched_model(model: Model) -> None:
         assert token.logprob in values[:3], "drawn from the three best"
 
 
-def test_timings_are_seconds(model: Model) -> None:
+def test_timings_are_seconds(model: TextModel) -> None:
     timings = model.generate("a", max_new_tokens=10, ignore_eos=True).timings
     assert timings.prefill > 0
     assert timings.decode > 0

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from glassformer.generation.errors import ContextError, PromptError
-from glassformer.generation.model import Model
+from glassformer.generation.model import TextModel
 from glassformer.generation.score import CHUNK, perplexity
 from glassformer.models.config import GenerationConfig
 
 
-def by_definition(model: Model, ids: list[int]) -> list[float]:
+def by_definition(model: TextModel, ids: list[int]) -> list[float]:
     found = []
     for row, token in zip(model.logits(ids[:-1]).astype(np.float64), ids[1:], strict=True):
         total = math.fsum(math.exp(x) for x in row)
@@ -19,7 +19,7 @@ def by_definition(model: Model, ids: list[int]) -> list[float]:
     return found
 
 
-def test_each_token_is_scored_by_those_before_it(model: Model) -> None:
+def test_each_token_is_scored_by_those_before_it(model: TextModel) -> None:
     found = model.score("hello there.")
     wanted = by_definition(model, model.ids("hello there."))
     assert found.ids == model.ids("hello there.")
@@ -30,7 +30,7 @@ def test_each_token_is_scored_by_those_before_it(model: Model) -> None:
 
 def test_long_texts_are_read_in_chunks(table_network: type) -> None:
     network = table_network(n_positions=4 * CHUNK)
-    long = Model(network, None, GenerationConfig())
+    long = TextModel(network, None, GenerationConfig())
     ids = [i * 7 % 31 for i in range(2 * CHUNK + 9)]
     found = long.score(ids)
     assert network.calls == [CHUNK, CHUNK, 8]
@@ -38,12 +38,12 @@ def test_long_texts_are_read_in_chunks(table_network: type) -> None:
 
 
 @pytest.mark.parametrize("ids", [[], [3]])
-def test_fewer_than_two_tokens_are_refused(model: Model, ids: list[int]) -> None:
+def test_fewer_than_two_tokens_are_refused(model: TextModel, ids: list[int]) -> None:
     with pytest.raises(PromptError, match=f"at least 2 tokens and got {len(ids)}"):
         model.score(ids)
 
 
-def test_a_text_that_does_not_fit_is_refused(model: Model) -> None:
+def test_a_text_that_does_not_fit_is_refused(model: TextModel) -> None:
     with pytest.raises(ContextError, match=r"the text has 65 tokens .* holds 64"):
         model.score([1] * 65)
     assert len(model.score([1] * 64).logprobs) == 63

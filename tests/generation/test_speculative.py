@@ -8,7 +8,7 @@ import pytest
 
 import glassformer
 from glassformer.generation import speculative
-from glassformer.generation.model import Model
+from glassformer.generation.model import TextModel
 from glassformer.generation.speculative import SIZES, Drafter
 
 REPEATING = "Tom had a red ball. Tom had a red ball. Tom had a red ball. Tom had a"
@@ -39,13 +39,13 @@ def untimed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module", params=["f32", "q8"])
-def story(request: pytest.FixtureRequest) -> Model:
+def story(request: pytest.FixtureRequest) -> TextModel:
     return glassformer.load(dtype=request.param)
 
 
 @pytest.mark.usefixtures("eager_to_guess")
 @pytest.mark.parametrize("way", WAYS, ids=["greedy", "penalty", "cold", "all filters"])
-def test_the_tokens_are_the_same(story: Model, way: dict[str, Any]) -> None:
+def test_the_tokens_are_the_same(story: TextModel, way: dict[str, Any]) -> None:
     drafted = accepted = 0
     for prompt in (REPEATING, "Once upon a time"):
         plain = story.generate(prompt, max_new_tokens=60, ignore_eos=True, speculate=False, **way)
@@ -72,7 +72,7 @@ def test_the_tokens_are_the_same_whatever_holds_the_numbers(dtype: str, cache_dt
 
 @pytest.mark.usefixtures("eager_to_guess")
 @pytest.mark.parametrize("length", range(1, 24, 2))
-def test_every_length_ends_where_it_should(story: Model, length: int) -> None:
+def test_every_length_ends_where_it_should(story: TextModel, length: int) -> None:
     window = story.config.n_positions
     prompt = (story.ids(REPEATING) * window)[: window - 6]
     for asked in ({"max_new_tokens": length}, {"max_length": len(prompt) + length}):
@@ -82,7 +82,7 @@ def test_every_length_ends_where_it_should(story: Model, length: int) -> None:
 
 
 @pytest.mark.usefixtures("eager_to_guess")
-def test_streams_stop_strings_and_stop_ids(story: Model) -> None:
+def test_streams_stop_strings_and_stop_ids(story: TextModel) -> None:
     whole = story.generate(REPEATING, max_new_tokens=40, do_sample=False, speculate=False)
     for asked in (
         {"stop": "ball"},
@@ -97,7 +97,7 @@ def test_streams_stop_strings_and_stop_ids(story: Model) -> None:
 
 
 @pytest.mark.usefixtures("untimed")
-def test_text_that_repeats_takes_fewer_passes(scripted: Callable[..., Model]) -> None:
+def test_text_that_repeats_takes_fewer_passes(scripted: Callable[..., TextModel]) -> None:
     text = "abcdefgh " * 20
     model = scripted(text, n_positions=400)
     network: Any = model.network
@@ -112,7 +112,7 @@ def test_text_that_repeats_takes_fewer_passes(scripted: Callable[..., Model]) ->
 
 
 @pytest.mark.usefixtures("untimed")
-def test_a_step_tells_what_was_guessed(scripted: Callable[..., Model]) -> None:
+def test_a_step_tells_what_was_guessed(scripted: Callable[..., TextModel]) -> None:
     stream = scripted("abc" * 30, n_positions=400).stream("a")
     steps = list(stream.steps())
     assert sum(step.guessed for step in steps) == stream.result.accepted > 0
@@ -194,7 +194,9 @@ def test_guessing_is_given_up_where_passes_are_cheap(seconds: float, idle: bool)
     assert drafter.idle is idle
 
 
-def test_a_quick_network_is_soon_left_alone(scripted: Callable[..., Model], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_quick_network_is_soon_left_alone(
+    scripted: Callable[..., TextModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(speculative, "CHEAP", 1.0)
     found = scripted("abcdefgh " * 20, n_positions=400).generate("a", speculate=True)
     assert found.text == "abcdefgh " * 20

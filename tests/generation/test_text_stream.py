@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 import pytest
 
-from glassformer.generation.model import Model
+from glassformer.generation.model import TextModel
 from glassformer.generation.text import PaddedDetokenizer, TextPieces
 from glassformer.tokenizer.errors import TokenizerError
 from glassformer.tokenizer.stream import Detokenizer
 
 
-def test_pieces_join_to_the_text_of_generate(model: Model) -> None:
+def test_pieces_join_to_the_text_of_generate(model: TextModel) -> None:
     for stop in (None, ["e", "zz"]):
         for seed in range(10):
             stream = model.stream("ab", temperature=2.0, seed=seed, max_new_tokens=40, stop=stop)
@@ -22,7 +22,7 @@ def test_pieces_join_to_the_text_of_generate(model: Model) -> None:
             assert stream.seed == seed
 
 
-def test_pieces_come_as_they_are_made(scripted: Callable[..., Model]) -> None:
+def test_pieces_come_as_they_are_made(scripted: Callable[..., TextModel]) -> None:
     model = scripted("hello")
     stream = model.stream("a")
     assert next(stream) == "h"
@@ -31,7 +31,7 @@ def test_pieces_come_as_they_are_made(scripted: Callable[..., Model]) -> None:
     assert model.network.calls == [1, 1]  # type: ignore[attr-defined]
 
 
-def test_steps_carry_ids_and_logprobs(scripted: Callable[..., Model]) -> None:
+def test_steps_carry_ids_and_logprobs(scripted: Callable[..., TextModel]) -> None:
     model = scripted("hey")
     stream = model.stream("a", logprobs=2)
     found = list(stream.steps())

@@ -6,13 +6,13 @@ import pytest
 
 import glassformer
 from glassformer.generation.errors import ContextError, NoTokenizerError
-from glassformer.generation.model import Model
+from glassformer.generation.model import TextModel
 
 MODELS = Path(__file__).parents[3] / "shared" / "data" / "models"
 SAMPLE = range(0, 10_000, 37)  # of all pairs of two-digit numbers
 
 
-def checkpoint(name: str) -> Model:
+def checkpoint(name: str) -> TextModel:
     if not (MODELS / name).is_dir():
         pytest.skip(f"no {MODELS / name}")
     return glassformer.load(MODELS / name)

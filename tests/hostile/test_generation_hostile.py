@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from glassformer.errors import GlassformerError
 from glassformer.generation.continuation import Generation
 from glassformer.generation.errors import ContextError, LogitsError
-from glassformer.generation.model import Model
+from glassformer.generation.model import TextModel
 from glassformer.generation.stopping import StopStrings
 from glassformer.models.config import GenerationConfig, GPT2Config
 
@@ -51,11 +51,11 @@ class NoCache:
         """Nothing to forget."""
 
 
-def model_with(logits: npt.NDArray[np.float32]) -> Model:
-    return Model(FixedNetwork(logits), None, GenerationConfig())
+def model_with(logits: npt.NDArray[np.float32]) -> TextModel:
+    return TextModel(FixedNetwork(logits), None, GenerationConfig())
 
 
-def outcome(model: Model, options: dict[str, Any]) -> Generation | GlassformerError:
+def outcome(model: TextModel, options: dict[str, Any]) -> Generation | GlassformerError:
     """The continuation of a short prompt, or our error; any other error fails the test."""
     try:
         return model.generate([1, 2, 3], **options)

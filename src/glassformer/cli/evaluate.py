@@ -24,7 +24,7 @@ from glassformer.cli.text_input import documents_of
 
 if TYPE_CHECKING:
     from glassformer.generation.evaluate import Comparison, Divergence, Estimate, Evaluation
-    from glassformer.generation.model import Model
+    from glassformer.model import Model
 
 BEFORE = 8  # tokens of context shown before one where two models disagree
 

@@ -28,8 +28,8 @@ from glassformer.cli.text_input import argument_text, read_stdin, token_ids
 
 if TYPE_CHECKING:
     from glassformer.generation.continuation import Generation
-    from glassformer.generation.model import Model
     from glassformer.generation.stream import TextStream
+    from glassformer.model import Model
 
 EMBEDDED = "story"  # what --json calls the model inside the package
 FILES_MAX_LENGTH = 50  # where a model is given by its files and no length is

@@ -16,7 +16,7 @@ from glassformer.cli.text_input import decoded as decoded_text
 
 if TYPE_CHECKING:
     from glassformer.generation.continuation import Generation
-    from glassformer.generation.model import Model
+    from glassformer.model import Model
 
 BATCHES = 16  # that are continued before their results are printed
 

@@ -10,7 +10,7 @@ from glassformer.tokenizer.errors import TokenizerError
 if TYPE_CHECKING:
     from glassformer.generation.continuation import Generation
     from glassformer.generation.logprobs import TokenLogprob
-    from glassformer.generation.model import Model
+    from glassformer.model import Model
 
 _ENDS = {"stop": "end of text", "length": "length limit"}
 

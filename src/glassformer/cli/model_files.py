@@ -9,7 +9,7 @@ from glassformer.errors import GlassformerError
 
 if TYPE_CHECKING:
     from glassformer.cli.file_flags import FileFlags
-    from glassformer.generation.model import Model
+    from glassformer.model import Model
     from glassformer.tokenizer.tokenizer import Tokenizer
 
 
@@ -19,7 +19,7 @@ class FilesError(GlassformerError):
 
 def load_model(model: str | None, dtype: str, threads: int | None, cache_dtype: str = "auto") -> Model:
     """The model with its tokenizer, ready to compute."""
-    from glassformer.generation.model import load
+    from glassformer.model import load
 
     with shown_progress("loading", "bytes") as progress:
         return load(model, dtype=dtype, threads=threads, cache_dtype=cache_dtype, progress=progress)
@@ -35,7 +35,7 @@ def load_model_files(
         FilesError: sizes that are not those of the weights.
     """
     (weights, vocabulary, merges), config = files.paths(), files.config(eos_token_id)
-    from glassformer.generation.model import Model
+    from glassformer.model import Model
     from glassformer.models.config import ConfigError, GenerationConfig
     from glassformer.models.load import read_network
     from glassformer.tokenizer.tokenizer import Tokenizer

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from glassformer.generation.errors import ContextError, OptionsError
-from glassformer.generation.model import Model
+from glassformer.generation.model import TextModel
 from glassformer.generation.network import Float32, TokenIds
 from glassformer.generation.options import SamplingOptions
 from glassformer.generation.sampling import choose
@@ -155,7 +155,7 @@ def timed(run: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - start, result
 
 
-def bench(load: Callable[[], Model], options: BenchOptions) -> BenchReport:
+def bench(load: Callable[[], TextModel], options: BenchOptions) -> BenchReport:
     """Load a model and measure it.
 
     Raises:
@@ -262,14 +262,14 @@ def step_bytes(network: Any, test: BenchTest) -> int:
     return int(weights.nbytes - weights.wpe.nbytes - table + per_token * test.sequences * test.tokens / 2)
 
 
-def first_token(model: Model, prompt_tokens: int, repetitions: int) -> float:
+def first_token(model: TextModel, prompt_tokens: int, repetitions: int) -> float:
     """Seconds from a prompt's ids to the first token, the median."""
     ids = token_ids(model.config.vocab_size, min(prompt_tokens, model.config.n_positions - 1)).tolist()
     runs = [timed(lambda: model.generate(ids, max_new_tokens=1, ignore_eos=True))[0] for _ in range(repetitions)]
     return statistics.median(runs)
 
 
-def tokenize_seconds(model: Model) -> float | None:
+def tokenize_seconds(model: TextModel) -> float | None:
     """Seconds per token of English, the best of three."""
     if model.tokenizer is None:
         return None
@@ -284,7 +284,7 @@ def sample_seconds(logits: Float32, options: SamplingOptions, count: int = 50) -
     return statistics.median(runs)
 
 
-def facts(model: Model, executor: Eager) -> dict[str, object]:
+def facts(model: TextModel, executor: Eager) -> dict[str, object]:
     """What figures have to be compared with: the model, the machine, versions."""
     config = model.config
     weights: Any = model.network.weights  # type: ignore[attr-defined]

@@ -1,6 +1,5 @@
 """A model as users meet it: text in, text out, with the numbers between at hand."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, cast, overload
@@ -27,44 +26,10 @@ if TYPE_CHECKING:
     from glassformer.runtime.profile import Profile
 
 BATCH_SIZE = 32
-VOCABULARY_FILES = ("vocab.json", "merges.txt", "tokenizer.json")
 
 
-def load(
-    path: str | os.PathLike[str] | None = None,
-    *,
-    dtype: str = "auto",
-    threads: int | None = None,
-    cache_dtype: str = "auto",
-    progress: Callable[[int, int], None] | None = None,
-) -> "Model":
-    """Load a model.
-
-    Args:
-        path: a folder in Hugging Face form, the name of a model on the hub, or None for the story model of the package.
-        dtype: how weights are held: "auto" as they are stored, else "f32", "f16", "bf16", "bf16-dot"
-            (products of bf16 in pairs, activations rounded too), "q8", "q4" (in 8 or 4 bits).
-        threads: worker threads; None: as many as the process may use.
-        cache_dtype: how keys and values are held: "f32", "f16", "q8"; "auto": f16 beside weights of q8 or q4, else f32.
-        progress: told the bytes of weights read so far, and in all.
-
-    Raises:
-        GlassformerError: naming what is missing, malformed or unsupported.
-    """
-    # Imported here: a model made from a network of one's own needs neither the weight formats nor the compiler.
-    from glassformer.models.config import read_generation_config
-    from glassformer.models.load import load_network
-    from glassformer.models.locate import locate
-
-    folder = locate(path)
-    named = any((folder / name).is_file() for name in VOCABULARY_FILES)
-    tokenizer = Tokenizer.load(folder) if named else None
-    network = load_network(folder, dtype=dtype, threads=threads, cache_dtype=cache_dtype, progress=progress)
-    return Model(network, tokenizer, read_generation_config(folder))
-
-
-class Model:
-    """A network with its vocabulary and its recommended way of sampling. `load` makes one.
+class TextModel:
+    """A network with its vocabulary and its recommended way of sampling.
 
     Prompts are text, or token ids (a sequence or an integer array of one axis). A call changes nothing in the model.
 
@@ -147,7 +112,7 @@ class Model:
         self,
         text_or_ids: Prompt | Prompts,
         *,
-        against: "Model | None" = None,
+        against: "TextModel | None" = None,
         context: int | None = None,
         stride: int | None = None,
         worst: int = 10,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from glassformer.generation.errors import ContextError, OptionsError
-from glassformer.generation.model import Model
+from glassformer.generation.model import TextModel
 from glassformer.runtime.profile import Profile
 
 WARM_UP = 3  # tokens that compile the kernels and record the plans before anything is noted
 
 
-def profile_generation(model: Model, prompt_tokens: int, new_tokens: int) -> Profile:
+def profile_generation(model: TextModel, prompt_tokens: int, new_tokens: int) -> Profile:
     """Read a prompt and decode, everything warm; the profile's `prefill` and `decode` are its two parts.
 
     Raises:

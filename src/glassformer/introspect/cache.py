@@ -1,0 +1,79 @@
+"""What was captured on the way through a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from glassformer.introspect.errors import IntrospectionError
+
+if TYPE_CHECKING:
+    from glassformer.generation.model import TextModel
+
+Float32 = npt.NDArray[np.float32]
+Key = str | tuple[str, int]
+
+HOMES = {
+    **dict.fromkeys(("q", "k", "v", "attn_scores", "pattern", "z", "result"), "attn."),
+    **dict.fromkeys(("pre", "post"), "mlp."),
+}
+
+
+def full_name(key: Key, n_layer: int) -> str:
+    """The site that a key means: a full name, or (short name, layer), where -1 is the last layer.
+
+    ("pattern", 5) is "blocks.5.attn.hook_pattern", ("resid_post", -1) the last layer's "hook_resid_post", and
+    ("ln1.hook_scale", 0) is "blocks.0.ln1.hook_scale".
+    """
+    if isinstance(key, str):
+        return key
+    name, layer = key
+    if not -n_layer <= layer < n_layer:
+        raise IntrospectionError(f"layer {layer} is not among the {n_layer} of this model")
+    at = f"blocks.{layer % n_layer}."
+    return at + (name if "hook_" in name else f"{HOMES.get(name, '')}hook_{name}")
+
+
+class ActivationCache(Mapping[str, Float32]):
+    """Captured arrays by site; `cache["pattern", 5]` is short for `cache["blocks.5.attn.hook_pattern"]`.
+
+    Attributes:
+        model: whose run this is.
+        ids: the text, token by token.
+        positions: absolute positions of the rows that were kept (of the queries, where an array has keys).
+    """
+
+    def __init__(
+        self, model: TextModel, ids: list[int], positions: npt.NDArray[np.int64], arrays: Mapping[str, Float32]
+    ) -> None:
+        self.model, self.ids, self.positions = model, ids, positions
+        self._arrays = dict(arrays)
+
+    @property
+    def tokens(self) -> list[str]:
+        """The text of each token; its id where the model has no vocabulary."""
+        tokenizer = self.model.tokenizer
+        return [str(i) if tokenizer is None else tokenizer.decode([i]) for i in self.ids]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return sum(array.nbytes for array in self._arrays.values())
+
+    def __getitem__(self, key: Key) -> Float32:
+        name = full_name(key, self.model.config.n_layer)
+        if name not in self._arrays:
+            raise IntrospectionError(f"{name} was not captured; name it in `names`")
+        return self._arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str | tuple) and full_name(key, self.model.config.n_layer) in self._arrays

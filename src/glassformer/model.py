@@ -1,0 +1,96 @@
+"""A model as users meet it: text in, text out, and everything between open to be seen and changed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, overload
+
+from glassformer.generation.model import TextModel
+from glassformer.generation.network import Float32
+from glassformer.generation.prompt import Prompt, Prompts
+
+if TYPE_CHECKING:
+    from glassformer.introspect.cache import ActivationCache
+    from glassformer.introspect.capture import Names, Positions
+    from glassformer.introspect.hooks import Hook
+    from glassformer.introspect.sites import Site
+
+VOCABULARY_FILES = ("vocab.json", "merges.txt", "tokenizer.json")
+
+
+def load(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    dtype: str = "auto",
+    threads: int | None = None,
+    cache_dtype: str = "auto",
+    progress: Callable[[int, int], None] | None = None,
+) -> Model:
+    """Load a model.
+
+    Args:
+        path: a folder in Hugging Face form, the name of a model on the hub, or None for the story model of the package.
+        dtype: how weights are held: "auto" as they are stored, else "f32", "f16", "bf16", "bf16-dot"
+            (products of bf16 in pairs, activations rounded too), "q8", "q4" (in 8 or 4 bits).
+        threads: worker threads; None: as many as the process may use.
+        cache_dtype: how keys and values are held: "f32", "f16", "q8"; "auto": f16 beside weights of q8 or q4, else f32.
+        progress: told the bytes of weights read so far, and in all.
+
+    Raises:
+        GlassformerError: naming what is missing, malformed or unsupported.
+    """
+    # Imported here: a model made from a network of one's own needs neither the weight formats nor the compiler.
+    from glassformer.models.config import read_generation_config
+    from glassformer.models.load import load_network
+    from glassformer.models.locate import locate
+    from glassformer.tokenizer.tokenizer import Tokenizer
+
+    folder = locate(path)
+    named = any((folder / name).is_file() for name in VOCABULARY_FILES)
+    tokenizer = Tokenizer.load(folder) if named else None
+    network = load_network(folder, dtype=dtype, threads=threads, cache_dtype=cache_dtype, progress=progress)
+    return Model(network, tokenizer, read_generation_config(folder))
+
+
+class Model(TextModel):
+    """A model that writes (see `TextModel`) and that can be looked into. `load` makes one.
+
+    What looks inside is imported when first asked for, so that writing does not wait for it.
+    """
+
+    def sites(self) -> tuple[Site, ...]:
+        """Every place in the forward pass that can be captured or changed, in the order in which it is computed."""
+        from glassformer.introspect.sites import sites
+
+        return sites(self.config)
+
+    @overload
+    def run_with_cache(
+        self, prompt: Prompt, names: Names = None, *, positions: Positions = None, limit: int | None = None
+    ) -> tuple[Float32, ActivationCache]: ...
+
+    @overload
+    def run_with_cache(
+        self, prompt: Prompts, names: Names = None, *, positions: Positions = None, limit: int | None = None
+    ) -> list[tuple[Float32, ActivationCache]]: ...
+
+    def run_with_cache(
+        self, prompt: Prompt | Prompts, names: Names = None, *, positions: Positions = None, limit: int | None = None
+    ) -> Any:
+        """Logits [tokens, vocab_size] of a text, and what was computed on the way.
+
+        `glassformer.introspect.capture.run_with_cache` documents parameters and errors.
+        """
+        from glassformer.introspect.capture import run_with_cache
+
+        return run_with_cache(self, prompt, names, positions=positions, limit=limit)
+
+    def run_with_hooks(self, prompt: Prompt, hooks: Sequence[Hook]) -> Float32:
+        """Logits [tokens, vocab_size] of a text, with functions of one's own called at sites.
+
+        `glassformer.introspect.hooks.run_with_hooks` documents parameters and errors.
+        """
+        from glassformer.introspect.hooks import run_with_hooks
+
+        return run_with_hooks(self, prompt, hooks)
