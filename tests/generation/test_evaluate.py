@@ -21,12 +21,12 @@ STORIES = (
 
 
 @pytest.fixture(scope="module")
-def exact() -> glassformer.TextModel:
+def exact() -> glassformer.Model:
     return glassformer.load(dtype="f32")
 
 
 @pytest.fixture(scope="module")
-def rounded() -> glassformer.TextModel:
+def rounded() -> glassformer.Model:
     return glassformer.load(dtype="q4")
 
 
@@ -36,7 +36,7 @@ def log_softmax(logits: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     return np.asarray(x - np.log(np.exp(x).sum(-1, keepdims=True)))
 
 
-def test_a_text_of_one_window_has_the_perplexity_of_its_score(exact: glassformer.TextModel) -> None:
+def test_a_text_of_one_window_has_the_perplexity_of_its_score(exact: glassformer.Model) -> None:
     found, score = exact.evaluate(STORIES[0]), exact.score(STORIES[0])
     assert found.documents == [score.ids]
     assert found.tokens == len(score.logprobs)
@@ -63,7 +63,7 @@ def test_windows_score_every_token_but_the_first_once_and_late_in_its_window(
     assert scored == list(range(1, tokens))
 
 
-def test_windows_read_what_they_say(exact: glassformer.TextModel) -> None:
+def test_windows_read_what_they_say(exact: glassformer.Model) -> None:
     ids = exact.ids(STORIES[0] + STORIES[1])
     expected = []
     for window in windows(len(ids), 20, 6):
@@ -74,7 +74,7 @@ def test_windows_read_what_they_say(exact: glassformer.TextModel) -> None:
     assert found.log_likelihood.value == pytest.approx(np.mean(expected), rel=1e-9)
 
 
-def test_divergence_is_that_of_the_definition(exact: glassformer.TextModel, rounded: glassformer.TextModel) -> None:
+def test_divergence_is_that_of_the_definition(exact: glassformer.Model, rounded: glassformer.Model) -> None:
     ids = exact.ids(STORIES[0])
     p, q = (log_softmax(model.logits(ids)[:-1]) for model in (exact, rounded))
     kls = (np.exp(p) * (p - q)).sum(-1)
@@ -90,14 +90,14 @@ def test_divergence_is_that_of_the_definition(exact: glassformer.TextModel, roun
         assert (each.kl, each.against_top) == (pytest.approx(kls[each.place - 1]), p[each.place - 1].argmax())
 
 
-def test_a_model_does_not_differ_from_itself(exact: glassformer.TextModel) -> None:
+def test_a_model_does_not_differ_from_itself(exact: glassformer.Model) -> None:
     found = exact.evaluate(STORIES[1], against=exact).comparison
     assert found is not None
     assert (found.kl.value, found.kl.error, found.same_top.value, found.same_top.error) == (0, 0, 1, 0)
     assert len(found.worst) == 10
 
 
-def test_documents_are_read_each_on_its_own(exact: glassformer.TextModel, rounded: glassformer.TextModel) -> None:
+def test_documents_are_read_each_on_its_own(exact: glassformer.Model, rounded: glassformer.Model) -> None:
     both = rounded.evaluate(STORIES, against=exact, worst=1000)
     apart = [rounded.evaluate(story, against=exact, worst=1000) for story in STORIES]
     assert both.tokens == sum(each.tokens for each in apart)
@@ -113,8 +113,8 @@ def test_documents_are_read_each_on_its_own(exact: glassformer.TextModel, rounde
 def test_how_many_rows_are_held_at_once_does_not_show(
     chunk: int,
     block: int,
-    exact: glassformer.TextModel,
-    rounded: glassformer.TextModel,
+    exact: glassformer.Model,
+    rounded: glassformer.Model,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     options: dict[str, Any] = {"against": exact, "context": 16, "stride": 9}
@@ -124,7 +124,7 @@ def test_how_many_rows_are_held_at_once_does_not_show(
     assert rounded.evaluate(STORIES[0], **options) == expected
 
 
-def test_progress_counts_the_tokens(exact: glassformer.TextModel) -> None:
+def test_progress_counts_the_tokens(exact: glassformer.Model) -> None:
     told: list[tuple[int, int]] = []
     found = exact.evaluate(STORIES[0], context=8, progress=lambda done, total: told.append((done, total)))
     assert told[-1] == (found.tokens, found.tokens)
@@ -150,18 +150,18 @@ def test_one_token_has_no_standard_error() -> None:
         ({"context": 8, "stride": 8}, "stride is 8, expected 1 to 7"),
     ],
 )
-def test_windows_out_of_range(options: dict[str, int], named: str, exact: glassformer.TextModel) -> None:
+def test_windows_out_of_range(options: dict[str, int], named: str, exact: glassformer.Model) -> None:
     with pytest.raises(EvaluationError, match=named):
         exact.evaluate(STORIES[0], **options)
 
 
 @pytest.mark.parametrize("text", ["", "a", [5], [], ["", "a"]])
-def test_too_short_a_text(text: Any, exact: glassformer.TextModel) -> None:
+def test_too_short_a_text(text: Any, exact: glassformer.Model) -> None:
     with pytest.raises(EvaluationError, match="at least 2 tokens"):
         exact.evaluate(text)
 
 
-def test_ids_of_another_model(exact: glassformer.TextModel) -> None:
+def test_ids_of_another_model(exact: glassformer.Model) -> None:
     with pytest.raises(PromptError):
         exact.evaluate([1, 2048])
 
@@ -169,7 +169,7 @@ def test_ids_of_another_model(exact: glassformer.TextModel) -> None:
 class Uniform:
     """A network that expects nothing, over another number of words; or worse, computes NaN."""
 
-    def __init__(self, model: glassformer.TextModel, vocab_size: int, value: float = 0.0) -> None:
+    def __init__(self, model: glassformer.Model, vocab_size: int, value: float = 0.0) -> None:
         self.config = type(model.config)(vocab_size=vocab_size, n_positions=64, n_embd=16, n_head=1)
         self.value = value
 
@@ -180,7 +180,7 @@ class Uniform:
         return np.full((1 if last_only else len(ids), self.config.vocab_size), self.value, np.float32)
 
 
-def test_models_of_other_vocabularies_are_not_compared(exact: glassformer.TextModel) -> None:
+def test_models_of_other_vocabularies_are_not_compared(exact: glassformer.Model) -> None:
     other = TextModel(Uniform(exact, 50), exact.tokenizer, GenerationConfig())  # type: ignore[arg-type]
     with pytest.raises(EvaluationError, match="vocabularies of 2048 and 50"):
         exact.evaluate([1, 2, 3], against=other)
@@ -190,14 +190,14 @@ def test_models_of_other_vocabularies_are_not_compared(exact: glassformer.TextMo
     assert exact.evaluate([1, 2, 3], against=nameless).context == 64
 
 
-def test_a_uniform_model_has_the_perplexity_of_its_vocabulary(exact: glassformer.TextModel) -> None:
+def test_a_uniform_model_has_the_perplexity_of_its_vocabulary(exact: glassformer.Model) -> None:
     model = TextModel(Uniform(exact, 2048), exact.tokenizer, GenerationConfig())  # type: ignore[arg-type]
     found = model.evaluate(STORIES[0])
     assert found.perplexity.value == pytest.approx(2048)
     assert found.perplexity.error == pytest.approx(0, abs=1e-9)
 
 
-def test_logits_that_are_no_numbers_are_an_error(exact: glassformer.TextModel) -> None:
+def test_logits_that_are_no_numbers_are_an_error(exact: glassformer.Model) -> None:
     model = TextModel(Uniform(exact, 2048, math.nan), exact.tokenizer, GenerationConfig())  # type: ignore[arg-type]
     with pytest.raises(LogitsError):
         model.evaluate(STORIES[0])
