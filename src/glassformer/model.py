@@ -13,8 +13,12 @@ from glassformer.generation.prompt import Prompt, Prompts
 if TYPE_CHECKING:
     from glassformer.introspect.cache import ActivationCache
     from glassformer.introspect.capture import Names, Positions
+    from glassformer.introspect.head_scores import HeadScores
     from glassformer.introspect.hooks import Hook
+    from glassformer.introspect.lens import LogitLens
     from glassformer.introspect.sites import Site
+    from glassformer.introspect.surprise import Surprise
+    from glassformer.introspect.tokens import Token
 
 VOCABULARY_FILES = ("vocab.json", "merges.txt", "tokenizer.json")
 
@@ -94,3 +98,26 @@ class Model(TextModel):
         from glassformer.introspect.hooks import run_with_hooks
 
         return run_with_hooks(self, prompt, hooks)
+
+    def surprise(self, prompt: Prompt, *, top: int = 5) -> Surprise:
+        """How much each token of a text surprises the model; see `glassformer.introspect.surprise.surprise`."""
+        from glassformer.introspect.surprise import surprise
+
+        return surprise(self, prompt, top=top)
+
+    def logit_lens(
+        self, source: Prompt | ActivationCache, *, layers: Sequence[int] | None = None, positions: Positions = None,
+        top: int = 5, follow: Sequence[Token] = (),
+    ) -> LogitLens:  # fmt: skip
+        """What each layer would predict, of a text or a cache; see `glassformer.introspect.lens.logit_lens`."""
+        from glassformer.introspect.lens import logit_lens
+
+        return logit_lens(self, source, layers=layers, positions=positions, top=top, follow=follow)
+
+    def head_scores(
+        self, kind: str, prompt: Prompt | None = None, *, tokens: int = 50, sequences: int = 4, seed: int = 0
+    ) -> HeadScores:
+        """What attention heads attend to; see `glassformer.introspect.head_scores.head_scores`."""
+        from glassformer.introspect.head_scores import head_scores
+
+        return head_scores(self, kind, prompt, tokens=tokens, sequences=sequences, seed=seed)
