@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import glassformer
-from glassformer.cli import kernel_catalog
+from glassformer.kernels import catalog as kernel_catalog
 from glassformer.simd import Pointer, f32, i64, kernel
 from glassformer.simd.target import TARGETS
 

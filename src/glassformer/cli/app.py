@@ -18,7 +18,7 @@ PROGRAM = "glassformer"
 COMPLETION_VARIABLE = "_GLASSFORMER_COMPLETE"
 # Each name is a module of this folder that holds the click command `command`.
 COMMANDS = (
-    "generate", "tokenize", "score", "evaluate", "bench", "profile", "info", "pull", "quantize", "kernels",
+    "generate", "inspect", "tokenize", "score", "evaluate", "bench", "profile", "info", "pull", "quantize", "kernels",
     "completion",
 )  # fmt: skip
 

@@ -15,7 +15,7 @@ from glassformer.cli import terminal
 from glassformer.cli.options import common_options, json_option
 
 if TYPE_CHECKING:
-    from glassformer.cli.kernel_catalog import Entry
+    from glassformer.kernels.catalog import Entry
 
 
 @click.command("kernels", short_help="Show the compute kernels, down to their machine code.")
@@ -35,7 +35,7 @@ def command(name: str | None, stage: str | None, target: str | None, settings: t
     glassformer kernels
     glassformer kernels layer_norm --asm --target avx2
     """
-    from glassformer.cli.kernel_catalog import catalog
+    from glassformer.kernels.catalog import catalog
 
     entries = catalog()
     if name is None:

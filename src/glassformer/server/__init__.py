@@ -1,0 +1,1 @@
+"""HTTP: the pages, and what they are served from. Needs the extra `serve`."""

@@ -1,0 +1,44 @@
+"""Bodies of requests: JSON objects of limited size."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.requests import ClientDisconnect, Request
+
+from glassformer.formats.strict_json import JsonError, parse_object
+from glassformer.server.errors import RequestError
+
+MOST_BYTES = 4 << 20
+MOST_SECONDS = 20.0  # that a body may take to arrive
+
+
+async def read_object(request: Request, most: int = MOST_BYTES) -> dict[str, object]:
+    """The JSON object in a request's body.
+
+    Raises:
+        RequestError: for another content type (which also keeps pages of other origins out, since a browser asks
+            before it sends this one), a body that is too large, too slow or cut off, or text that is no JSON object.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise RequestError(f"the content type is {kind[:60]!r}, expected application/json", status=415)
+    too_large = RequestError(f"the body is larger than {most:,} bytes; send less", status=413)
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length[:20]) > most:
+        raise too_large
+    data = bytearray()
+    try:
+        async with asyncio.timeout(MOST_SECONDS):
+            async for chunk in request.stream():
+                data += chunk
+                if len(data) > most:
+                    raise too_large
+    except TimeoutError:
+        raise RequestError(f"the body did not arrive within {MOST_SECONDS:g} seconds", status=408) from None
+    except ClientDisconnect:
+        raise RequestError("the client left before its request was whole", status=400, code="gone") from None
+    try:
+        return parse_object(bytes(data))
+    except JsonError as error:
+        raise RequestError(f"the body is wrong: {error}", status=400, code="json") from None

@@ -1,0 +1,99 @@
+"""Texts that have been run through the model, kept with everything that was computed on the way."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from glassformer.server.errors import RequestError
+
+if TYPE_CHECKING:
+    from glassformer.introspect.cache import ActivationCache
+    from glassformer.model import Model
+
+Float32 = npt.NDArray[np.float32]
+SQUARES = ("attn.hook_attn_scores", "attn.hook_pattern", "attn.hook_result")  # made when somebody looks
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A text, what the model made of it, and what was changed meanwhile.
+
+    Attributes:
+        model: with the changes.
+        logits: [tokens, vocab_size].
+        cache: every site but `SQUARES`.
+        interventions: the changes as JSON; empty for the model as it is.
+        seconds: that the run took.
+        derived: what was computed from it since, by name.
+    """
+
+    id: str
+    model: Model
+    ids: tuple[int, ...]
+    logits: Float32
+    cache: ActivationCache
+    interventions: tuple[dict[str, Any], ...]
+    seconds: float
+    derived: dict[str, Float32] = field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return self.logits.nbytes + self.cache.nbytes + sum(each.nbytes for each in self.derived.values())
+
+    def site(self, name: str) -> Float32:
+        """The array of a site, captured now if it was not at first."""
+        if name in self.cache:
+            return self.cache[name]
+        return self.model.run_with_cache(self.ids, name)[1][name]
+
+
+class Runs:
+    """The latest runs, within a number of bytes; the newest always stays."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.runs: OrderedDict[str, Run] = OrderedDict()
+        self.known: dict[str, str] = {}  # what was asked -> the run's id
+
+    def find(self, run: str) -> Run:
+        """A run by its id.
+
+        Raises:
+            RequestError: there is none, or not any more.
+        """
+        if run not in self.runs:
+            message = f"there is no run {run[:40]!r}, or it was dropped to make room; run the text again"
+            raise RequestError(message, status=404, param="run", code="run_unknown")
+        self.runs.move_to_end(run)
+        return self.runs[run]
+
+    def run(self, model: Model, ids: Sequence[int], interventions: Sequence[dict[str, Any]]) -> Run:
+        """Run a text, unless that has been done; `model` has the interventions."""
+        key = json.dumps([list(ids), list(interventions)])
+        if key in self.known:
+            return self.find(self.known[key])
+        names = [site.name for site in model.sites() if not site.name.endswith(SQUARES)]
+        names.remove("hook_logits")  # which are the result
+        start = time.perf_counter()
+        logits, cache = model.run_with_cache(list(ids), names, limit=self.limit)
+        seconds = time.perf_counter() - start
+        found = Run(secrets.token_hex(8), model, tuple(ids), logits, cache, tuple(interventions), seconds)
+        self.runs[found.id], self.known[key] = found, found.id
+        self.trim()
+        return found
+
+    def trim(self) -> None:
+        """Drop the runs that were not looked at for longest, beyond the bytes that may be held."""
+        while len(self.runs) > 1 and sum(run.nbytes for run in self.runs.values()) > self.limit:
+            gone, _ = self.runs.popitem(last=False)
+            self.known = {key: run for key, run in self.known.items() if run != gone}

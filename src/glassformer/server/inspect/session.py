@@ -1,0 +1,40 @@
+"""What the endpoints share: the model, and the runs that were made with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from glassformer.server.inspect.runs import Runs
+
+if TYPE_CHECKING:
+    from glassformer.model import Model
+
+RUN_BYTES = 2 << 30
+
+
+@dataclass(eq=False)
+class Session:
+    """A model under inspection. Endpoints use it from one thread.
+
+    name: what the page calls the model; dtype: how its weights were asked for.
+    """
+
+    model: Model
+    name: str
+    dtype: str = "auto"
+    runs: Runs = field(default_factory=lambda: Runs(RUN_BYTES))
+
+    @cached_property
+    def vocabulary(self) -> list[str] | None:
+        """The text of each token, by id; None where the model has no vocabulary."""
+        tokenizer = self.model.tokenizer
+        if tokenizer is None:
+            return None
+        known = tokenizer.vocabulary.tokens
+        return [known.get(i, b"").decode("utf8", "backslashreplace") for i in range(self.model.config.vocab_size)]
+
+    def token(self, token: int) -> str:
+        """The text of a token, or its id."""
+        return str(token) if self.vocabulary is None else self.vocabulary[token]

@@ -1,0 +1,50 @@
+"""Running a text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from glassformer.generation.special_ids import start_id
+from glassformer.introspect.results import plain
+from glassformer.introspect.surprise import surprise_from_logits
+from glassformer.server.errors import RequestError
+from glassformer.server.fields import Asked
+from glassformer.server.inspect.runs import Run
+from glassformer.server.inspect.session import Session
+
+MOST_CHARACTERS = 1 << 18
+MOST_IDS = 1 << 16
+KEYS = ("text", "ids", "begin")
+
+
+def asked_ids(session: Session, asked: Asked) -> list[int]:
+    """The tokens that a request names, by `text` or by `ids`; with `begin`, behind the begin-of-text token."""
+    if ("text" in asked.values) == ("ids" in asked.values):
+        raise RequestError("give either text or ids", status=422, param="text")
+    prompt: Any = asked.items("ids", MOST_IDS) if "ids" in asked.values else asked.string("text", MOST_CHARACTERS)
+    begin = asked.values.get("begin", False)
+    if not isinstance(begin, bool):
+        raise asked.refused("begin", "true or false")
+    model = session.model
+    ids = model.ids(prompt)
+    return [start_id(model.config, model.recommended), *ids] if begin or not ids else ids
+
+
+def run_text(session: Session, asked: Asked) -> dict[str, Any]:
+    """Run a text, and say what its tokens are and how much each of them was expected."""
+    return described(session, session.runs.run(session.model, asked_ids(session, asked), ()))
+
+
+def described(session: Session, run: Run) -> dict[str, Any]:
+    """A run as the page needs it first; the first token, which nothing comes before, has null for what was expected."""
+    found = surprise_from_logits(session.model, run.ids, run.logits, top=0)
+    return {
+        "run": run.id,
+        "ids": run.ids,
+        "tokens": [session.token(token) for token in run.ids],
+        **plain({"logprobs": found.logprobs, "bits": found.bits, "entropy": found.entropy}),
+        "ranks": [None, *plain(found.ranks)[1:]],
+        "seconds": run.seconds,
+        "nbytes": run.nbytes,
+        "interventions": run.interventions,
+    }
