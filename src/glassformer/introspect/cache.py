@@ -12,6 +12,9 @@ from glassformer.introspect.errors import IntrospectionError
 
 if TYPE_CHECKING:
     from glassformer.generation.model import TextModel
+    from glassformer.introspect.attribution import Attribution
+    from glassformer.introspect.positions import Positions
+    from glassformer.introspect.tokens import Token
 
 Float32 = npt.NDArray[np.float32]
 Key = str | tuple[str, int]
@@ -77,3 +80,15 @@ class ActivationCache(Mapping[str, Float32]):
 
     def __contains__(self, key: object) -> bool:
         return isinstance(key, str | tuple) and full_name(key, self.model.config.n_layer) in self._arrays
+
+    def logit_attribution(
+        self, token: Token, against: Token | None = None, *, unit: str = "component", positions: Positions = -1,
+        folded: bool = True,
+    ) -> Attribution:  # fmt: skip
+        """What each part of the model adds to a logit, or to the difference of two.
+
+        `glassformer.introspect.attribution.logit_attribution` documents parameters and errors.
+        """
+        from glassformer.introspect.attribution import logit_attribution
+
+        return logit_attribution(self, token, against, unit=unit, positions=positions, folded=folded)

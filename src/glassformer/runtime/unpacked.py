@@ -80,6 +80,17 @@ def times(matrix: Matrix, vectors: Float32) -> Float32:
     return found
 
 
+def onto(vectors: Float32, matrix: Matrix, outputs: range) -> Float32:
+    """vectors @ matrix[:, outputs]: [count, inputs] @ [inputs, outputs] -> [count, outputs].
+
+    outputs: of step 1.
+    """
+    first = outputs.start // BLOCK
+    values = block_values(matrix, slice(first, -(-outputs.stop // BLOCK)))  # [blocks, inputs, 64]
+    found = (vectors @ values).swapaxes(0, 1).reshape(len(vectors), -1)  # [count, 64 * blocks]
+    return found[:, outputs.start - first * BLOCK :][:, : len(outputs)]
+
+
 def mean_column(matrix: Matrix) -> Float32:
     """The mean over all outputs: [inputs]."""
     total = np.zeros(matrix.inputs, np.float64)
