@@ -22,7 +22,7 @@ def claims_of(tasks: int, share: int) -> list[tuple[int, int]]:
     control, claims = aligned(launch.control_size(1)), np.zeros(1 + 2 * (tasks + 1), np.int64)
     loaded = note.specialise().load()
     block = np.frombuffer(loaded.pack([claims]), np.uint8).copy()
-    records = np.array([[loaded.address, address_of(block), tasks, share]], np.int64)
+    records = np.array([[loaded.address, address_of(block), tasks, share, 0, 0]], np.int64)
     launch.replay(control, records, 1)
     assert control[launch.DONE] == (tasks if share else 0)
     return [(int(a), int(b)) for a, b in claims[1 : 1 + 2 * claims[0]].reshape(-1, 2)]

@@ -57,7 +57,7 @@ def launches(pool: WorkerPool, tally: Any, number: int, tasks: int = TASKS, spin
     """So many launches of `count`, each from a call of its own."""
     loaded = count.specialise().load()
     block = np.frombuffer(loaded.pack([tally, spin]), np.uint8).copy()
-    record = np.array([[loaded.address, address_of(block), tasks, claim_share(pool.threads)]], np.int64)
+    record = np.array([[loaded.address, address_of(block), tasks, claim_share(pool.threads), 0, 0]], np.int64)
     for _ in range(number):
         pool.replay(record)
 
@@ -247,8 +247,8 @@ def test_a_list_of_launches_runs_in_order(pool: WorkerPool) -> None:
     loaded = follow.specialise().load()
     blocks = [np.frombuffer(loaded.pack(pair), np.uint8).copy() for pair in ([x, y], [y, z], [z, x])]
     chunks = (1, 0, 7)  # 0: the leader alone
-    rows = [[loaded.address, address_of(b), TASKS, chunk] for b, chunk in zip(blocks, chunks, strict=True)]
-    rows.insert(1, [loaded.address, address_of(blocks[0]), 0, 1])
+    rows = [[loaded.address, address_of(b), TASKS, chunk, 0, 0] for b, chunk in zip(blocks, chunks, strict=True)]
+    rows.insert(1, [loaded.address, address_of(blocks[0]), 0, 1, 0, 0])
     for turn in range(1, 301):
         pool.replay(np.array(rows * 3, np.int64))
         assert (x == 9 * turn).all()
@@ -322,7 +322,7 @@ def test_workers_stay_while_a_list_is_under_way() -> None:
         np.frombuffer(loaded.pack([tally, spin]), np.uint8).copy() for spin in (100 * threads_module.SPINS, 20_000)
     ]
     alone, shared = ([loaded.address, address_of(block)] for block in blocks)
-    timed.replay(np.array([[*alone, 1, 0], [*shared, TASKS, TASKS]], np.int64))
+    timed.replay(np.array([[*alone, 1, 0, 0, 0], [*shared, TASKS, TASKS, 0, 0]], np.int64))
     times = timed.control[launch.control_size(2) :].reshape(2, launch.TIMED, launch.TIMES)
     assert times[0, 0, launch.WORKED] > 0
     assert times[1, 0, launch.WORKED] == 0

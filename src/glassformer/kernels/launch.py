@@ -11,11 +11,15 @@ from glassformer.simd import (
     atomic_load,
     atomic_store,
     call_entry,
+    cast,
     clock,
     compare_exchange,
     i64,
     kernel,
     pause,
+    prefetch,
+    static_range,
+    u8,
 )
 
 # Places in the control block, an array of i64; what threads write often has a cache line (8 numbers) of its own.
@@ -24,16 +28,22 @@ DONE = 8  # tasks finished
 STOP, ACTIVE = 16, 17  # the pool ends; a list of launches is under way
 ENTRY, ARGUMENTS, TASKS, SHARE = 24, 25, 26, 27
 LAUNCH, THREADS = 28, 29  # where launches are timed: number of the current one in its list; threads of the pool
-PARKED = 32  # of thread 0; each further thread 8 on
+AHEAD, PART = 30, 31  # weights that come next: where they are, and how far one thread's part is behind the other's
+HERE = 18  # the address of this block
+# Of thread 0; each further thread 8 on. Beside it: the weights that the thread last asked for, and how many bytes.
+PARKED = 32
+ASKED_OF, ASKED = 1, 2
 NEXT_BITS = 32
 CLOSED = (1 << NEXT_BITS) - 1
 # Where launches are timed, there is room behind the control block, for each thread and each of TIMED launches: the
 # ticks at which the thread began its first task and ended its last, and how many it worked. 0: it did not take part.
 TIMED = 1024  # launches of a list at most
 BEGAN, ENDED, WORKED, TIMES = 0, 1, 2, 3
-# A launch in a list: entry, arguments, tasks, and the part of what is left that a claim takes, as 1 / number (0: the
-# leader does all, unannounced).
-RECORD = 4
+# A launch in a list: entry, arguments, tasks, the part of what is left that a claim takes, as 1 / number (0: the leader
+# does all, unannounced), and the AHEAD and PART to be announced with it.
+RECORD = 6
+REACH = 256 << 10  # bytes that a thread asks for ahead, well within its own cache
+LINES = 8  # of 64 bytes, that it asks for between two looks at what is to be done
 
 
 def control_size(threads: int) -> int:
@@ -44,6 +54,27 @@ def control_size(threads: int) -> int:
 def timed_size(threads: int) -> int:
     """Numbers in a control block with room for times."""
     return control_size(threads) + TIMED * TIMES * threads
+
+
+@kernel
+def wait(control: Pointer[i64], thread: i64) -> None:
+    """Ask for some of the weights that this thread is likely to read next, or let a moment pass.
+
+    Memory would rest while a thread waits. A wrong address does no harm: a prefetch never faults.
+    """
+    own = control + PARKED + 8 * thread
+    ahead = atomic_load(control + AHEAD)
+    part = atomic_load(control + PART)
+    if own[ASKED_OF] != ahead:
+        own[ASKED_OF] = ahead
+        own[ASKED] = 0
+    if own[ASKED] < min(part, REACH):
+        place = cast(control, u8) + (ahead - control[HERE] + thread * part + own[ASKED])
+        for line in static_range(LINES):
+            prefetch(place + 64 * line)
+        own[ASKED] = own[ASKED] + 64 * LINES
+    else:
+        pause()
 
 
 @kernel
@@ -96,6 +127,8 @@ def announce(control: Pointer[i64], record: Pointer[i64]) -> i64:
     control[ARGUMENTS] = record[1]
     atomic_store(control + TASKS, record[2])
     atomic_store(control + SHARE, record[3])
+    atomic_store(control + AHEAD, record[4])
+    atomic_store(control + PART, record[5])
     atomic_store(control + DONE, 0)
     atomic_store(control + WORD, generation << NEXT_BITS)
     return atomic_load(control + WORD) >> NEXT_BITS  # not `generation`, which is one bit too long after 2^30 launches
@@ -113,7 +146,7 @@ def replay(control: Pointer[i64], records: Pointer[i64], count: i64, *, PROFILE:
         else:
             share(control, announce(control, record), 0, PROFILE=PROFILE)
             while atomic_load(control + DONE) < record[2]:
-                pause()
+                wait(control, 0)
 
 
 @kernel
@@ -138,7 +171,7 @@ def work(control: Pointer[i64], thread: i64, spins: i64, *, PROFILE: bool = Fals
             waited = i64(0)
         elif waited < spins or atomic_load(control + ACTIVE) != 0:
             waited += 1
-            pause()
+            wait(control, thread)
         else:
             atomic_store(parked, 1)
             if (atomic_load(control + WORD) >> NEXT_BITS) == seen and atomic_load(control + ACTIVE) == 0:

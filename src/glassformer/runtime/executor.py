@@ -121,7 +121,7 @@ class Eager:
             loaded.entry(block, 0, launch.tasks)
         else:
             memory = ctypes.create_string_buffer(block, len(block))
-            self.replay(np.array([[loaded.address, ctypes.addressof(memory), launch.tasks, share]], np.int64))
+            self.replay(np.array([[loaded.address, ctypes.addressof(memory), launch.tasks, share, 0, 0]], np.int64))
 
     def replay(self, records: npt.NDArray[np.int64]) -> None:
         """Run launches that are written out as records (see `glassformer.kernels.launch`)."""

@@ -26,6 +26,7 @@ from glassformer.simd.target import Target
 # Elementary steps below which the leader does a recorded launch alone: fewer than an executor asks for, because a
 # replayed launch is announced without Python.
 SMALL = 100_000
+HEAVY = 1 << 16  # bytes of an array that is worth being asked for ahead
 Array = npt.NDArray[Any]
 
 
@@ -114,8 +115,15 @@ class Plan:
             block = np.frombuffer(kernel.pack(arguments), np.int64)
             self.arguments[start : start + len(block)] = block
             alone = self.executor.threads == 1 or launch.tasks == 1 or launch.work < SMALL
-            row[:] = kernel.address, address_of(self.arguments) + 8 * start, launch.tasks, 0 if alone else self.share
+            row[:4] = kernel.address, address_of(self.arguments) + 8 * start, launch.tasks, 0 if alone else self.share
         self.kept = tuple(kept.values())
+        largest = [
+            max((a for a in launch.arguments if id(a) in kept), key=lambda a: a.nbytes, default=None)
+            if row[3]
+            else None
+            for launch, row in zip(launches, self.records, strict=True)
+        ]
+        self.records[:, 4:] = ahead(largest, self.executor.threads)
 
     def point(self, stand_in: Array, array: Array) -> None:
         """Let the launches use an array in the place of one that they were recorded with, until told another.
@@ -143,6 +151,23 @@ class Plan:
             self.executor.watch.replay(self)
         else:
             self.executor.replay(self.records)
+
+
+def ahead(weights: Sequence[Array | None], threads: int) -> npt.NDArray[np.int64]:
+    """With each launch the weights that are read next, and the part of each thread in bytes, [launches, 2].
+
+    weights: the largest array that each launch reads, None where the leader is alone. Behind the last launch comes the
+    next replay, which begins with the first.
+    """
+    found = np.zeros((len(weights), 2), np.int64)
+    coming = 0, 0
+    for turn in reversed(range(2 * len(weights))):
+        launch = turn % len(weights)
+        found[launch] = coming
+        array = weights[launch]
+        if array is not None and array.nbytes >= HEAVY:
+            coming = address_of(array), array.nbytes // threads // LINE * LINE
+    return found
 
 
 def place(buffers: Sequence[Array], used: Sequence[Sequence[int]]) -> tuple[dict[int, int], int]:

@@ -89,7 +89,7 @@ class Profiler:
         loaded = launch.kernel.load(self.executor.target)
         block = loaded.pack(launch.arguments)
         memory = ctypes.create_string_buffer(block, len(block))
-        record = np.array([[loaded.address, ctypes.addressof(memory), launch.tasks, share]], np.int64)
+        record = np.array([[loaded.address, ctypes.addressof(memory), launch.tasks, share, 0, 0]], np.int64)
         self.note(record, Listing((launch.kernel.owner.name,), ("",), (launch.least,), record[:, 3] == 0), NO_TILES)
 
     def note(self, records: Int64, listing: Listing, tiles: Int64) -> None:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from glassformer.kernels import launch
 from glassformer.runtime.cpus import ThreadsError, affinity
 from glassformer.runtime.memory import aligned
-from glassformer.simd.kernel import Loaded
+from glassformer.simd.kernel import Loaded, address_of
 from glassformer.simd.target import Target
 
 SPINS = 20_000  # turns of waiting (a fraction of a millisecond) before a worker parks
@@ -31,6 +31,7 @@ class WorkerPool:
         size = launch.timed_size(threads) if timed else launch.control_size(threads)
         self.control: npt.NDArray[np.int64] = aligned(size)
         self.control[launch.THREADS] = threads
+        self.control[launch.HERE] = address_of(self.control)
         self.wake = [threading.Semaphore(0) for _ in range(threads)]
         self.turn = threading.Lock()  # one leader at a time
         self.lead, self.work = (
