@@ -17,7 +17,7 @@ ALLOWED: dict[str, set[str]] = {
     "tokenizer": {"kernels", "runtime", "simd", "errors"},
     "models": {"runtime", "formats", "errors"},
     "generation": {"models", "runtime", "tokenizer", "errors"},
-    "introspect": {"models", "generation", "runtime", "tokenizer", "errors"},
+    "introspect": {"models", "generation", "runtime", "tokenizer", "formats", "errors"},
     "model": {"models", "generation", "tokenizer", "introspect", "errors"},
     "server": {"*"},
     "cli": {"*"},

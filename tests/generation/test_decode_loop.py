@@ -164,21 +164,27 @@ def test_timings_are_seconds(model: TextModel) -> None:
     assert model.generate("a", max_new_tokens=1).timings.tokens_per_second == 0.0
 
 
+class Read(list[int]):
+    """A cache that holds the ids themselves."""
+
+    prompt_length: int | None = None
+
+
 class BrokenNetwork:
     """Computes NaN once it has read three tokens."""
 
     config = GPT2Config(vocab_size=8, n_positions=16, n_embd=4, n_head=1, n_layer=1)
 
-    def new_cache(self, capacity: int) -> list[int]:
-        return []
+    def new_cache(self, capacity: int) -> Read:
+        return Read()
 
-    def new_caches(self, capacities: Sequence[int]) -> list[list[int]]:
-        return [[] for _ in capacities]
+    def new_caches(self, capacities: Sequence[int]) -> list[Read]:
+        return [Read() for _ in capacities]
 
     def forward_batch(self, parts: Sequence[Any], *, last_only: bool = True) -> np.ndarray:
         return np.concatenate([self.forward(*part) for part in parts])
 
-    def forward(self, ids: np.ndarray, cache: list[int], *, last_only: bool = True) -> np.ndarray:
+    def forward(self, ids: np.ndarray, cache: Read, *, last_only: bool = True) -> np.ndarray:
         cache.extend(ids.tolist())
         return np.full((1, 8), np.nan if len(cache) >= 3 else 1.0, dtype=np.float32)
 

@@ -1,6 +1,7 @@
 """Perplexity over windows and divergence from another model, against their definitions in float64."""
 
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -173,10 +174,10 @@ class Uniform:
         self.config = type(model.config)(vocab_size=vocab_size, n_positions=64, n_embd=16, n_head=1)
         self.value = value
 
-    def new_cache(self, capacity: int) -> None:
-        return None
+    def new_cache(self, capacity: int) -> SimpleNamespace:
+        return SimpleNamespace()
 
-    def forward(self, ids: npt.NDArray[np.int32], cache: None, *, last_only: bool = True) -> npt.NDArray[np.float32]:
+    def forward(self, ids: npt.NDArray[np.int32], cache: Any, *, last_only: bool = True) -> npt.NDArray[np.float32]:
         return np.full((1 if last_only else len(ids), self.config.vocab_size), self.value, np.float32)
 
 

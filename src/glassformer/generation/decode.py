@@ -20,6 +20,7 @@ def steps(network: Network[Any], text: Continuation) -> Iterator[Step]:
         LogitsError: from a step whose logits allow no choice.
     """
     sampler, cache = Sampler(network.config.vocab_size), network.new_cache(text.capacity)
+    cache.prompt_length = len(text.prompt)
     while text.reason is None:
         start = time.perf_counter()
         draft = text.draft()
@@ -55,6 +56,7 @@ def batch_steps(
     while waiting or running:
         while waiting and free:
             running.append((*waiting.popleft(), free.pop()))
+            running[-1][2].prompt_length = len(running[-1][1].prompt)
         start = time.perf_counter()
         logits = network.forward_batch([(text.unread(), cache) for _, text, cache in running])  # [running, vocab_size]
         yield [(place, text.take(row, sampler, start)) for (place, text, _), row in zip(running, logits, strict=True)]

@@ -192,6 +192,8 @@ def scored_rows(
     """(place of the first token that they predict, logits [rows, vocab_size] of each network), chunk by chunk."""
     tokens = np.asarray(ids[window.begin : window.end], np.int32)
     caches = [network.new_cache(len(tokens) - 1) for network in networks]
+    for cache in caches:
+        cache.prompt_length = len(tokens)
     unscored = window.first - 1 - window.begin  # read only for what comes after
     if unscored:
         for network, cache in zip(networks, caches, strict=True):

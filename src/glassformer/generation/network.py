@@ -1,12 +1,13 @@
 """What generation asks of a model: logits for the next token, and a cache that remembers the tokens before."""
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from glassformer.models.config import GPT2Config
+from glassformer.runtime.sampling import Sampler
 
 Float32 = npt.NDArray[np.float32]
 TokenIds = npt.NDArray[np.int32]
@@ -14,7 +15,13 @@ CacheT = TypeVar("CacheT", bound="Cache")
 
 
 class Cache(Protocol):
-    """Keys and values of the tokens that the network has read so far."""
+    """Keys and values of the tokens that the network has read so far.
+
+    prompt_length: how many of the sequence's tokens are its prompt, for networks that treat those in a way of their own;
+    None until it is known: then it is as many as the first pass reads.
+    """
+
+    prompt_length: int | None
 
     @property
     def length(self) -> int:
@@ -49,3 +56,11 @@ class Network(Protocol[CacheT]):
 
         Each sequence's logits are the same bits as alone.
         """
+
+
+@runtime_checkable
+class Decoder(Network[CacheT], Protocol[CacheT]):
+    """A network that can choose tokens and read them without coming back to Python for each."""
+
+    def decode(self, token: int, cache: CacheT, sampler: Sampler, count: int) -> None:
+        """Read a token, choose the next, read that, so many times; `sampler` was asked, and knows what was chosen."""

@@ -63,6 +63,7 @@ def token_logprobs(network: Network[Any], ids: Sequence[int], top: int = 0) -> l
     found: list[TokenLogprob] = []
     sampler = Sampler(network.config.vocab_size)
     cache = network.new_cache(len(ids) - 1)
+    cache.prompt_length = len(ids)
     for start in range(0, len(ids) - 1, CHUNK):
         read = np.asarray(ids[start : min(start + CHUNK, len(ids) - 1)], dtype=np.int32)
         logits = network.forward(read, cache, last_only=False)  # [read, vocab_size]

@@ -114,13 +114,14 @@ class KVCache:
     """One sequence's keys and values: a table of blocks in a pool.
 
     `length` tokens are held, `limit` may be. A cache takes blocks as it grows and gives them back when it is closed or
-    no longer used.
+    no longer used. `prompt_length`: see `glassformer.generation.network.Cache`.
     """
 
     def __init__(self, pool: KVPool, limit: int) -> None:
         if limit < 0:
             raise CacheError(f"no cache holds {limit} tokens")
         self.pool, self.limit, self.length = pool, limit, 0
+        self.prompt_length: int | None = None
         self.table: list[int] = []
         self.close = weakref.finalize(self, give_back, pool.free, self.table)
 
@@ -166,6 +167,8 @@ class KVCache:
         if not 0 <= length <= self.length:
             raise CacheError(f"cannot cut a cache of {self.length} tokens to {length}")
         self.length = length
+        if length == 0:
+            self.prompt_length = None
 
 
 def blocks_of(tokens: int) -> int:
