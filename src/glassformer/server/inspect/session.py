@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from glassformer.server.inspect.runs import Runs
 
 if TYPE_CHECKING:
+    from glassformer.introspect.head_scores import HeadScores
     from glassformer.model import Model
 
 RUN_BYTES = 2 << 30
@@ -25,6 +26,7 @@ class Session:
     name: str
     dtype: str = "auto"
     runs: Runs = field(default_factory=lambda: Runs(RUN_BYTES))
+    head_scores: dict[str, HeadScores] = field(default_factory=dict)
 
     @cached_property
     def vocabulary(self) -> list[str] | None:

@@ -41,6 +41,7 @@ def described(session: Session, run: Run) -> dict[str, Any]:
     return {
         "run": run.id,
         "ids": run.ids,
+        "text": None if session.model.tokenizer is None else session.model.tokenizer.decode(run.ids),
         "tokens": [session.token(token) for token in run.ids],
         **plain({"logprobs": found.logprobs, "bits": found.bits, "entropy": found.entropy}),
         "ranks": [None, *plain(found.ranks)[1:]],

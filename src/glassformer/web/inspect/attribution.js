@@ -1,0 +1,1 @@
+export const attribution = { id: "attribution", title: "Attribution", mount(root, app) {}, update(changed) {} };

@@ -1,0 +1,1 @@
+export const ledger = { id: "ledger", title: "Ledger", mount(root, app) {}, update(changed) {} };

@@ -1,0 +1,1 @@
+export const neurons = { id: "neurons", title: "Neurons", mount(root, app) {}, update(changed) {} };

@@ -1,0 +1,1 @@
+export const source = { id: "source", title: "Source", mount(root, app) {}, update(changed) {} };
