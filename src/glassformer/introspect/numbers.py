@@ -82,8 +82,11 @@ def from_json(value: object, name: str) -> Float32:
     if set(value) != {"shape", "float32"}:
         raise IntrospectionError(f"{name} has the keys {brief(sorted(value))}; an array has shape and float32")
     shape, text = value["shape"], value["float32"]
-    if not (isinstance(shape, list) and shape and all(type(n) is int and 0 < n < DIMENSION for n in shape)):
-        raise IntrospectionError(f"{name} has shape {brief(shape)}; it must be a list of whole numbers from 1 on")
+    right = isinstance(shape, list) and 1 <= len(shape) <= MOST_AXES
+    if not right or not all(type(size) is int and 0 < size < DIMENSION for size in shape):
+        raise IntrospectionError(
+            f"{name} has shape {brief(shape)}; it must be 1 to {MOST_AXES} whole numbers from 1 on"
+        )
     if not isinstance(text, str):
         raise IntrospectionError(f"{name} has float32 {brief(text)}; it must be text in base64")
     return decoded(text, tuple(shape), name)

@@ -19,7 +19,7 @@ Selector = int | Sequence[int] | slice | None
 Int64 = npt.NDArray[np.int64]
 
 LARGEST = 1 << 31  # no axis is longer
-MOST = 1 << 20  # numbers in one selector
+MOST = 1 << 17  # numbers in one selector
 PARTS = ("start", "stop", "step")
 
 
