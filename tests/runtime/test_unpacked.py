@@ -9,13 +9,15 @@ from glassformer.runtime.executor import Eager
 from glassformer.runtime.packed import KINDS, PackedMatrix, pack_matrix
 from glassformer.runtime.paired import pair_matrix
 from glassformer.runtime.quantized import QuantizedMatrix, quantize_parts
-from glassformer.runtime.unpacked import columns, dense, mean_column, onto, row, times
+from glassformer.runtime.unpacked import columns, dense, mean_column, onto, rows, times
 from glassformer.simd.types import bf16, f32
 
 Float32 = npt.NDArray[np.float32]
 EXECUTOR = Eager(1)
 OPS = Ops(EXECUTOR)
 SHAPES = [(64, 64), (32, 130), (96, 1), (32, 63)]
+
+PRECISIONS = [("f32", 0), ("f16", 1e-3), ("bf16", 8e-3), ("bf16-dot", 8e-3), ("q8", 0.02), ("q4", 0.3)]
 
 
 def weights(shape: tuple[int, int]) -> Float32:
@@ -32,8 +34,7 @@ def held(weight: Float32, dtype: str) -> PackedMatrix | QuantizedMatrix:
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize(("dtype", "near"), [("f32", 0), ("f16", 1e-3), ("bf16", 8e-3), ("bf16-dot", 8e-3), ("q8", 0.02),
-                                             ("q4", 0.3)])  # fmt: skip
+@pytest.mark.parametrize(("dtype", "near"), PRECISIONS)
 def test_dense_is_the_matrix_to_the_precision_of_its_type(dtype: str, near: float, shape: tuple[int, int]) -> None:
     weight = weights(shape)
     found = dense(held(weight, dtype))
@@ -44,11 +45,11 @@ def test_dense_is_the_matrix_to_the_precision_of_its_type(dtype: str, near: floa
 
 @pytest.mark.parametrize("dtype", ["f32", "f16", "bf16", "bf16-dot", "q8", "q4"])
 def test_a_row_is_what_a_product_gives_for_one_input(dtype: str) -> None:
-    """The kernels, which have their own way to read a matrix, agree to the bit: a 1 among zeros is exact in all types."""
+    """The kernels, which have their own way to read a matrix, agree: a 1 among zeros is exact in all types."""
     matrix = held(weights((64, 130)), dtype)
     one = np.eye(64, dtype=np.float32)
     assert np.allclose(OPS.linear(one, matrix), dense(matrix), rtol=1e-6, atol=0)
-    assert np.array_equal(row(matrix, 33), dense(matrix)[33])
+    assert np.array_equal(rows(matrix, range(33, 40)), dense(matrix)[33:40])
 
 
 @pytest.mark.parametrize("dtype", ["f32", "bf16-dot", "q8", "q4"])

@@ -141,5 +141,6 @@ def captured(model: TextModel, source: Any, sites: list[str], positions: Positio
 def lens_logits(model: TextModel, residual: Float32) -> Float32:
     """The end of the forward pass from a residual stream.  [rows, n_embd] -> [rows, vocab_size]."""
     network = network_of(model)
-    x = network.norm(network.ops, network.weights.ln_f, residual)  # [rows, n_embd]
+    ln_f, epsilon = network.weights.ln_f, network.config.layer_norm_epsilon
+    x = network.ops.layer_norm(residual, ln_f.weight, ln_f.bias, epsilon)  # [rows, n_embd]
     return network.ops.linear(x, network.weights.lm_head)  # [rows, vocab_size]

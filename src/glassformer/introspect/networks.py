@@ -18,7 +18,7 @@ def network_of(model: TextModel) -> GPT2:
         IntrospectionError: for a network of one's own, of which only logits are known.
     """
     network = model.network
-    missing = [name for name in ("weights", "ops", "norm") if not hasattr(network, name)]
+    missing = [name for name in ("weights", "ops") if not hasattr(network, name)]
     if missing:
         raise IntrospectionError(
             f"a {type(network).__name__} cannot be looked into: it has no {' and no '.join(missing)}; load a model"

@@ -1,4 +1,4 @@
-"""Positions in a text, as people select them."""
+"""Positions in a text, layers and heads, as people select them."""
 
 from __future__ import annotations
 
@@ -46,3 +46,15 @@ def rows_of(positions: Positions, kept: npt.NDArray[np.int64], tokens: int) -> n
     if missing:
         raise IntrospectionError(f"position {missing[0]} was not captured; name it in `positions` when you capture")
     return np.array([places[int(position)] for position in wanted], np.int64)
+
+
+def numbers(name: str, asked: Sequence[int] | None, size: int) -> list[int]:
+    """The layers, heads or neurons that are meant; None: all; negative ones count from the end.
+
+    Raises:
+        IntrospectionError: for one that a model does not have.
+    """
+    beyond = [number for number in asked or () if not -size <= number < size]
+    if beyond:
+        raise IntrospectionError(f"{name} {beyond[0]} is not among the {size} of this model")
+    return list(range(size)) if asked is None else [number % size for number in asked]

@@ -54,8 +54,7 @@ def quantized_values(matrix: QuantizedMatrix, blocks: slice | npt.NDArray[np.int
 
 def dense(matrix: Matrix) -> Float32:
     """The whole matrix [inputs, outputs]."""
-    values = block_values(matrix, slice(None))  # [blocks, inputs, 64]
-    return np.ascontiguousarray(values.swapaxes(0, 1).reshape(matrix.inputs, -1)[:, : matrix.outputs])
+    return rows(matrix, range(matrix.inputs))
 
 
 def columns(matrix: Matrix, outputs: Sequence[int] | npt.NDArray[np.integer[Any]]) -> Float32:
@@ -65,10 +64,10 @@ def columns(matrix: Matrix, outputs: Sequence[int] | npt.NDArray[np.integer[Any]
     return block_values(matrix, blocks)[place, :, wanted % BLOCK]
 
 
-def row(matrix: Matrix, index: int) -> Float32:
-    """What one input leads to: [outputs]."""
-    values = block_values(matrix, slice(None))  # [blocks, inputs, 64]
-    return values[:, index].reshape(-1)[: matrix.outputs]
+def rows(matrix: Matrix, inputs: range) -> Float32:
+    """What some inputs lead to: [len(inputs), outputs]."""
+    values = block_values(matrix, slice(None))[:, inputs.start : inputs.stop : inputs.step]  # [blocks, len, 64]
+    return np.ascontiguousarray(values.swapaxes(0, 1).reshape(len(inputs), -1)[:, : matrix.outputs])
 
 
 def times(matrix: Matrix, vectors: Float32) -> Float32:
