@@ -2,7 +2,7 @@
 
     python benchmarks/sampling.py [--dtype q8] [--threads N] [--rounds 400] [--json]
 
-A choice is `choose` and `token_logprob` as the decode loop calls them, in Python and compiled code together. The step
+A choice is `choose` as the decode loop calls it, in Python and compiled code together. The step
 is one token through a network of random weights. Both are the best of the rounds; `by NumPy` is the definition.
 """
 
@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 
 from glassformer.generation import filters
-from glassformer.generation.logprobs import token_logprob
 from glassformer.generation.options import SamplingOptions
 from glassformer.generation.sampling import choose, cut
 from glassformer.models.config import GPT2Config
@@ -76,7 +75,7 @@ def main() -> None:
         sampler = Sampler(logits.size)
         for name, asked in CASES.items():
             spent = best_seconds(
-                lambda asked=asked: token_logprob(logits, choose(logits, [1], [2], asked, sampler), 0, sampler),  # type: ignore[misc]  # noqa: B023
+                lambda asked=asked: choose(logits, [1], [2], asked, sampler),  # type: ignore[misc]  # noqa: B023
                 options.rounds,
             )
             row: dict[str, object] = {"choice": name, "spread of logits": spread, "us": spent * 1e6}

@@ -17,6 +17,12 @@ NUMBERS = (0.0, 0.1234, 0.5, 0.987, 1 - 2**-53)
 LARGEST = float(np.finfo(np.float32).max)
 
 
+def drawn(sampler: Sampler, logits: Float32, cut: Cut | None, number: float = 0.0) -> int | None:
+    """The token alone."""
+    found = sampler.choose(logits, cut, number)
+    return None if found is None else found[0]
+
+
 def shapes(size: int) -> Iterator[Float32]:
     """Logits that are ordinary, tied, signed zeros, forbidden, huge, tiny, and of one token that has it all."""
     rng = np.random.default_rng(size)
@@ -53,7 +59,7 @@ def test_a_draw_is_that_of_the_definition(size: int) -> None:
         for cut in cuts(rng, 12):
             weights = filters.distribution(logits, cut)
             for number in NUMBERS:
-                assert sampler.draw(logits, cut, number) == filters.draw(weights, number), (cut, number)
+                assert drawn(sampler, logits, cut, number) == filters.draw(weights, number), (cut, number)
         assert np.array_equal(logits, before)
 
 
@@ -66,14 +72,14 @@ def test_a_vocabulary_of_real_size(scale: float) -> None:
     for cut in every:
         weights = filters.distribution(logits, cut)
         for number in NUMBERS:
-            assert sampler.draw(logits, cut, number) == filters.draw(weights, number), (cut, number)
+            assert drawn(sampler, logits, cut, number) == filters.draw(weights, number), (cut, number)
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_the_greatest_and_the_leading(size: int) -> None:
     sampler = Sampler(size)
     for logits in shapes(size):
-        assert sampler.greatest(logits) == int(np.argmax(logits))
+        assert drawn(sampler, logits, None) == int(np.argmax(logits))
         ranked = [int(i) for i in np.argsort(-logits, kind="stable") if logits[i] > -np.inf]
         for count in (0, 1, 5, 40, 2000, size + 9):
             assert sampler.leading(logits, count) == ranked[:count], count
@@ -85,6 +91,10 @@ def test_log_probabilities_are_those_of_the_softmax_over_all(size: int) -> None:
     for logits in shapes(size):
         found = np.array(sampler.log_probabilities(logits, ids), np.float32)
         assert found.tobytes() == ops.log_softmax(logits)[ids].tobytes()
+        token, own = sampler.choose(logits, Cut(), 0.3) or (0, 0.0)
+        assert own == ops.log_softmax(logits)[token]
+        token, own = sampler.choose(logits, None, allowed=np.flip(logits).copy()) or (0, 0.0)
+        assert own == ops.log_softmax(logits)[token], "the model's own, whatever it is chosen from"
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -94,9 +104,9 @@ def test_what_is_no_number_is_noticed_at_any_place(size: int, bad: float) -> Non
     for place in {0, size // 2, size - 1}:
         logits = np.zeros(size, np.float32)
         logits[place] = bad
-        assert sampler.greatest(logits) is None
-        assert sampler.draw(logits, Cut(), 0.5) is None
-    assert sampler.greatest(np.full(size, -np.inf, np.float32)) is None
+        assert drawn(sampler, logits, None) is None
+        assert drawn(sampler, logits, Cut(), 0.5) is None
+    assert drawn(sampler, np.full(size, -np.inf, np.float32), None) is None
 
 
 @pytest.mark.parametrize("target", runnable_targets())
@@ -106,7 +116,7 @@ def test_every_processor_level_draws_the_same(target: str) -> None:
     for logits in shapes(size):
         for cut in cuts(rng, 6):
             weights = filters.distribution(logits, cut)
-            assert sampler.draw(logits, cut, 0.6) == filters.draw(weights, 0.6), cut
+            assert drawn(sampler, logits, cut, 0.6) == filters.draw(weights, 0.6), cut
         wanted = ops.log_softmax(logits)[[3, 5]].tolist()
         assert sampler.log_probabilities(logits, [3, 5]) == wanted
 
@@ -119,7 +129,7 @@ def test_as_python_the_kernels_draw_the_same(monkeypatch: pytest.MonkeyPatch) ->
     scored = ops.log_softmax(logits)[[1, 36]].tolist()
     monkeypatch.setenv("GLASSFORMER_KERNELS", "reference")
     sampler = Sampler(size)
-    assert [sampler.draw(logits, cut, 0.4) for cut in every] == wanted
-    assert sampler.greatest(logits) == int(logits.argmax())
+    assert [drawn(sampler, logits, cut, 0.4) for cut in every] == wanted
+    assert drawn(sampler, logits, None) == int(logits.argmax())
     assert sampler.leading(logits, 3) == np.argsort(-logits)[:3].tolist()
     assert sampler.log_probabilities(logits, [1, 36]) == scored

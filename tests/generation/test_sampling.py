@@ -23,7 +23,7 @@ SAMPLE = SamplingOptions(do_sample=True, seed=1)
 
 
 def choose(logits: np.ndarray, prompt: list[int], generated: list[int], options: SamplingOptions) -> int:
-    return choose_with(logits, prompt, generated, options, Sampler(logits.size))
+    return choose_with(logits, prompt, generated, options, Sampler(logits.size))[0]
 
 
 def drawn(options: SamplingOptions, count: int) -> np.ndarray:

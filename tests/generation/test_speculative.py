@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import glassformer
-from glassformer.generation import speculative
+from glassformer.generation import decode, speculative
 from glassformer.generation.model import TextModel
 from glassformer.generation.speculative import SIZES, Drafter
 
@@ -30,6 +30,7 @@ def eager_to_guess(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speculative, "FIRST_GAIN", 0.0)
     monkeypatch.setattr(speculative, "GAIN", 0.0)
     monkeypatch.setattr(speculative, "CHEAP", 0.0)
+    monkeypatch.setattr(decode, "PATIENCE", 0.0)  # look for a match behind every token
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from glassformer.generation.errors import GenerationError
-from glassformer.generation.logprobs import TokenLogprob, token_logprob
+from glassformer.generation.logprobs import TokenLogprob, leaders
 from glassformer.generation.network import Float32, Network, TokenIds
 from glassformer.generation.options import GenerationOptions
-from glassformer.generation.sampling import choose
+from glassformer.generation.sampling import ask, choose, plain
 from glassformer.generation.speculative import Drafter
 from glassformer.generation.stopping import FinishReason, room
 from glassformer.generation.text import Detokenizer, TextPieces
@@ -121,7 +121,7 @@ class Continuation:
             return []
         if self._drafter is None:  # only now, so that the first token does not wait for the index
             self._drafter = Drafter([*self.prompt, *self.generated])
-        return self._drafter.propose(self._limit - len(self.generated) - 1)
+        return self._drafter.propose(self.left - 1)
 
     def unread(self, draft: Sequence[int] = ()) -> TokenIds:
         """What the network has not read yet, and a draft behind it."""
@@ -145,13 +145,41 @@ class Continuation:
             LogitsError: if the logits allow no choice.
         """
         options = self._options
-        token = choose(logits, self.prompt, self.generated, options.sampling, sampler)
+        token, own = choose(logits, self.prompt, self.generated, options.sampling, sampler)
+        logprob = TokenLogprob(token, own, leaders(logits, options.logprobs, sampler))
+        text = self._accept(token)
+        return Step(logprob, text, self.reason, time.perf_counter() - start, drafted, guessed)
+
+    @property
+    def simple(self) -> bool:
+        """Whether choosing a token needs nothing but the model's logits and a random number."""
+        return self._options.logprobs == 0 and plain(self._options.sampling)
+
+    @property
+    def repeating(self) -> bool:
+        """Whether the last token was guessed right, so that a draft may soon be worth a pass."""
+        return self._drafter is not None and self._drafter.run > 0
+
+    @property
+    def left(self) -> int:
+        """How many tokens may still come."""
+        return self._limit - len(self.generated)
+
+    def ask(self, sampler: Sampler, count: int) -> None:
+        """Ask for the tokens to come, which have to be chosen simply."""
+        ask(sampler, self._options.sampling, len(self.generated), count)
+
+    def take_chosen(self, token: int, logprob: float, seconds: float) -> Step:
+        """Go on with a token that was chosen as asked."""
+        text = self._accept(token)
+        return Step(TokenLogprob(token, logprob), text, self.reason, seconds)
+
+    def _accept(self, token: int) -> str:
+        """The text that a chosen token adds."""
         self.generated.append(token)
         if self._drafter is not None:
             self._drafter.chosen(token)
-        text = self._advance(token, last=len(self.generated) == self._limit)
-        logprob = token_logprob(logits, token, options.logprobs, sampler)
-        return Step(logprob, text, self.reason, time.perf_counter() - start, drafted, guessed)
+        return self._advance(token, last=len(self.generated) == self._limit)
 
     def _advance(self, token: int, *, last: bool) -> str:
         """The text that `token` adds; ends the continuation where there is a reason to."""

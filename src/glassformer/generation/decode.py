@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from glassformer.generation.continuation import Continuation, Step
-from glassformer.generation.network import Network
-from glassformer.runtime.sampling import Sampler
+from glassformer.generation.network import Decoder, Network, decoder_of
+from glassformer.runtime.sampling import MOST, Sampler
+
+PATIENCE = 0.012  # seconds that tokens may wait for those behind them, too short to be seen
 
 
 def steps(network: Network[Any], text: Continuation) -> Iterator[Step]:
@@ -21,9 +23,13 @@ def steps(network: Network[Any], text: Continuation) -> Iterator[Step]:
     """
     sampler, cache = Sampler(network.config.vocab_size), network.new_cache(text.capacity)
     cache.prompt_length = len(text.prompt)
+    stride, decoder = Stride(), decoder_of(network)
     while text.reason is None:
         start = time.perf_counter()
         draft = text.draft()
+        if decoder is not None and not draft and text.generated and text.simple:
+            yield from run_on(decoder, text, cache, sampler, stride)
+            continue
         logits = network.forward(text.unread(draft), cache, last_only=not draft)  # [1 + guesses, vocab_size]
         text.passed(1 + len(draft), time.perf_counter() - start)
         step = text.take(logits[0], sampler, start, drafted=len(draft))
@@ -35,6 +41,47 @@ def steps(network: Network[Any], text: Continuation) -> Iterator[Step]:
             yield step
         if draft:
             cache.truncate(len(text.prompt) + len(text.generated) - 1)
+            stride.begin()
+
+
+class Stride:
+    """How many tokens are decoded in one go: few where the text may repeat itself, and never so many that one waits."""
+
+    def __init__(self) -> None:
+        self.count = 1
+
+    def begin(self) -> None:
+        """Go on token by token, because the text may repeat itself."""
+        self.count = 1
+
+    def passed(self, count: int, seconds: float) -> None:
+        """So many tokens took so long."""
+        self.count = max(1, min(2 * count, MOST, int(PATIENCE / max(seconds / count, 1e-9))))
+
+
+def run_on(network: Decoder[Any], text: Continuation, cache: Any, sampler: Sampler, stride: Stride) -> Iterator[Step]:
+    """Continue a text by some tokens that are chosen and read without coming back to Python.
+
+    Tokens behind the end of the text are forgotten. Where logits allow no choice, the cache is left where the token by
+    token way comes upon them.
+    """
+    start, known = time.perf_counter(), len(text.prompt) + len(text.generated) - 1
+    count = min(stride.count, text.left)
+    text.ask(sampler, count)
+    network.decode(text.generated[-1], cache, sampler, count)
+    seconds = time.perf_counter() - start
+    stride.passed(count, seconds)
+    text.passed(1, seconds / count)
+    for place, found in enumerate(sampler.found()):
+        if found is None:  # pass this way again, token by token, which tells what is wrong
+            cache.truncate(known + place)
+            yield text.take(network.forward(text.unread(), cache)[0], sampler, start)
+            return
+        yield text.take_chosen(*found, seconds if place == 0 else 0.0)
+        if text.reason is not None:
+            return
+    if text.repeating:
+        stride.begin()
 
 
 def batch_steps(

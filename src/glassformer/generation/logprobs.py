@@ -21,8 +21,13 @@ class TokenLogprob:
     top: tuple[tuple[int, float], ...] = ()
 
 
+def leaders(logits: Float32, top: int, sampler: Sampler) -> tuple[tuple[int, float], ...]:
+    """The `top` most probable tokens under logits [vocab_size], with their log-probabilities."""
+    best = sampler.leading(logits, top) if top else []
+    return tuple(zip(best, sampler.log_probabilities(logits, best), strict=True)) if best else ()
+
+
 def token_logprob(logits: Float32, token: int, top: int, sampler: Sampler) -> TokenLogprob:
     """What logits [vocab_size] say of `token`, with the `top` most probable tokens beside it."""
-    best = sampler.leading(logits, top)
-    own, *others = sampler.log_probabilities(logits, [token, *best])
-    return TokenLogprob(token, own, tuple(zip(best, others, strict=True)))
+    (own,) = sampler.log_probabilities(logits, [token])
+    return TokenLogprob(token, own, leaders(logits, top, sampler))

@@ -1,7 +1,7 @@
 """What generation asks of a model: logits for the next token, and a cache that remembers the tokens before."""
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ CacheT = TypeVar("CacheT", bound="Cache")
 class Cache(Protocol):
     """Keys and values of the tokens that the network has read so far.
 
-    prompt_length: how many of the sequence's tokens are its prompt, for networks that treat those in a way of their own;
+    prompt_length: how many of the tokens are the prompt, for networks that treat those in a way of their own;
     None until it is known: then it is as many as the first pass reads.
     """
 
@@ -58,9 +58,13 @@ class Network(Protocol[CacheT]):
         """
 
 
-@runtime_checkable
 class Decoder(Network[CacheT], Protocol[CacheT]):
     """A network that can choose tokens and read them without coming back to Python for each."""
 
     def decode(self, token: int, cache: CacheT, sampler: Sampler, count: int) -> None:
         """Read a token, choose the next, read that, so many times; `sampler` was asked, and knows what was chosen."""
+
+
+def decoder_of(network: Network[CacheT]) -> Decoder[CacheT] | None:
+    """The network, if it is a decoder by its own class: one that wraps another may change what that one computes."""
+    return cast(Decoder[CacheT], network) if hasattr(type(network), "decode") else None

@@ -54,10 +54,25 @@ def cut(options: SamplingOptions) -> Cut:
     return Cut(options.temperature, options.top_k, options.top_p, options.min_p, options.typical_p)
 
 
+def plain(options: SamplingOptions) -> bool:
+    """Whether tokens are chosen among the model's own logits, without bias, penalties and bad words."""
+    return not (options.logit_bias or options.bad_words) and (
+        options.repetition_penalty == 1.0 and options.presence_penalty == options.frequency_penalty == 0.0
+    )
+
+
+def ask(sampler: Sampler, options: SamplingOptions, place: int, count: int) -> None:
+    """Ask for the tokens from a place of the continuation on, which decides the random numbers."""
+    if options.greedy:
+        sampler.ask(None, ())
+    else:
+        sampler.ask(cut(options), [uniform(options.seed, place + i) for i in range(count)])
+
+
 def choose(
     logits: Float32, prompt: Sequence[int], generated: Sequence[int], options: SamplingOptions, sampler: Sampler
-) -> int:
-    """The next token's id.
+) -> tuple[int, float]:
+    """The next token's id, and its log-probability under the model.
 
     Args:
         logits: [vocab_size], float32, of the model.
@@ -69,17 +84,15 @@ def choose(
     Raises:
         LogitsError: if the logits allow no choice.
     """
-    allowed = penalized(logits, prompt, generated, options)
-    if allowed is not logits and sampler.greatest(logits) is None:
-        check_logits(logits, len(prompt) + len(generated))  # a penalty may have hidden what is wrong with them
-    if options.greedy:
-        token = sampler.greatest(allowed)
-    else:
-        token = sampler.draw(allowed, cut(options), uniform(options.seed, len(generated)))
-    if token is None:
+    allowed = None if plain(options) else penalized(logits, prompt, generated, options)
+    if allowed is not None:
+        check_logits(logits, len(prompt) + len(generated))  # a penalty may hide what is wrong with them
+    asked, number = (None, 0.0) if options.greedy else (cut(options), uniform(options.seed, len(generated)))
+    found = sampler.choose(logits, asked, number, allowed)
+    if found is None:
         check_logits(logits, len(prompt) + len(generated))
         raise LogitsError(
             "bad_words, logit_bias or a penalty leaves no token to choose from: every logit is infinite; "
             "forbid fewer tokens or give smaller numbers"
         )
-    return token
+    return found

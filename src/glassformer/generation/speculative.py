@@ -79,7 +79,7 @@ class Drafter:
         self._kinds = [Accuracy(assumed) for assumed in (*FRESH, *RUNS)]
         self._costs = Costs()
         self._drafted = False
-        self._run = 0  # right guesses in a row
+        self.run = 0  # right guesses in a row
         self._origin, self._place = self._find(-1)
 
     def _find(self, following: int) -> tuple[int, int]:
@@ -110,7 +110,7 @@ class Drafter:
         best, gain = 0, GAIN if self._drafted else FIRST_GAIN
         tokens = chance = 1.0  # expected to come of the pass; that all guesses so far are right
         for size in range(1, min(room, SIZES[-1]) + 1):
-            chance *= self._kind(self._run + size - 1).rate
+            chance *= self._kind(self.run + size - 1).rate
             tokens += chance
             if size in SIZES and tokens > gain * self._costs.of(size + 1):
                 best, gain = size, tokens / self._costs.of(size + 1)
@@ -123,8 +123,8 @@ class Drafter:
         following = -1
         if self._place >= 0:
             right = self._index.ids[self._place] == token
-            self._kind(self._run).judge(right)
-            self._run = self._run + 1 if right else 0
+            self._kind(self.run).judge(right)
+            self.run = self.run + 1 if right else 0
             following = self._place + 1
         self._index.push(token)
         self._origin, self._place = self._find(following)

@@ -58,6 +58,7 @@ SURPRISAL_ROUNDING_BITS = 0x40D8000000000000
 BLOCK = 256  # tokens whose weight is added up before one of them is looked for
 RANDOM_BITS = 53  # of a random number
 HALF_WORD = 0xFFFFFFFF
+DRAWN, TOP_K, CHANGED, CHOSEN, COUNTS = 0, 1, 2, 3, 4  # places among the counts of `choose`
 
 
 @kernel
@@ -106,16 +107,22 @@ def greatest(logits: Pointer[f32], size: i64) -> i64:
 
 
 @kernel
-def log_probabilities(logits: Pointer[f32], size: i64, ids: Pointer[i32], count: i64, out: Pointer[f32]) -> None:
-    """out[j] = log softmax(logits)[ids[j]], the very bits that the softmax over all gives;  ids, out: [count]."""
-    top = peak(logits, size)
+def log_total(logits: Pointer[f32], size: i64, top: f32) -> f32:
+    """log of the sum of e^(logits - top), by the very sums of the softmax over all;  logits: [size]."""
     total = f32x16(0.0)
     whole = size // 16 * 16
     for i in range(0, whole, 16):
         total = total + exp(load(logits + i, f32x16) - top)
     if whole < size:
         total = total + exp(load_end(logits + whole, size - whole) - top)
-    shift = log(reduce_add(total))
+    return log(reduce_add(total))
+
+
+@kernel
+def log_probabilities(logits: Pointer[f32], size: i64, ids: Pointer[i32], count: i64, out: Pointer[f32]) -> None:
+    """out[j] = log softmax(logits)[ids[j]], the very bits that the softmax over all gives;  ids, out: [count]."""
+    top = peak(logits, size)
+    shift = log_total(logits, size, top)
     for j in range(count):
         out[j] = logits[i64(ids[j])] - top - shift
 
@@ -296,18 +303,15 @@ def place_of(weights: Pointer[f32], count: i64, target: i64) -> i64:
 
 @kernel
 def draw(
-    logits: Pointer[f32], size: i64, temperature: f64, top_k: i64, top_p: f64, min_p: f64, typical_p: f64, number: i64,
-    values: Pointer[f32], near: Pointer[f32], near_weights: Pointer[f32], spare: Pointer[f32], ids: Pointer[i32],
-    found: Pointer[i64],
+    logits: Pointer[f32], size: i64, top: f32, temperature: f64, top_k: i64, top_p: f64, min_p: f64, typical_p: f64,
+    number: i64, values: Pointer[f32], near: Pointer[f32], near_weights: Pointer[f32], spare: Pointer[f32],
+    ids: Pointer[i32], found: Pointer[i64],
 ) -> i64:  # fmt: skip
-    """The token that a random number of 53 bits draws from logits [size] under a temperature and four filters, or NONE.
+    """The token that a random number of 53 bits draws from logits [size] under a temperature and four filters.
 
-    top_k = 0, top_p = 1, min_p = 0 and typical_p = 1 filter nothing. The rest is scratch memory (see `Sampler`).
+    top: the greatest logit. top_k = 0, top_p = 1, min_p = 0 and typical_p = 1 filter nothing. The rest is scratch
+    memory (see `Sampler`).
     """
-    best = greatest(logits, size)
-    if best == NONE:
-        return NONE
-    top = logits[best]
     count = size
     if 0 < top_k < size:
         count = keep_top_k(logits, size, top_k, top, temperature, values, ids, spare, near, found)
@@ -334,6 +338,41 @@ def draw(
         total = keep_weights(spare, values, count, value_of(key - 1), 0)
     place = place_of(values, count, portion(total, number))
     return i64(ids[place]) if 0 < top_k < size else place
+
+
+@kernel
+def choose(
+    allowed: Pointer[f32], logits: Pointer[f32], size: i64, fractions: Pointer[f64], counts: Pointer[i64],
+    numbers: Pointer[i64], tokens: Pointer[i64], chances: Pointer[f32], row_id: Pointer[i32],
+    row_position: Pointer[i32], tile_position: Pointer[i64], values: Pointer[f32], near: Pointer[f32],
+    near_weights: Pointer[f32], spare: Pointer[f32], ids: Pointer[i32], found: Pointer[i64], begin: i64, end: i64,
+) -> None:  # fmt: skip
+    """Choose the next token of a text among `allowed`, and make it what a pass over one row reads next.
+
+    Args:
+        allowed, logits: [size], what is chosen from, and what the model said, which may be the same.
+        fractions: temperature, top_p, min_p, typical_p. counts: DRAWN (0: the greatest), TOP_K, CHANGED (0: what is
+            allowed is what the model said), CHOSEN so far.
+        numbers, tokens, chances: for each token that is chosen its random number, its id (or NONE where the logits
+            allow no choice) and its log-probability.
+        row_id, row_position, tile_position: of the row to be read, moved on.
+    """
+    for _ in range(begin, end):
+        chosen = counts[CHOSEN]
+        token = greatest(allowed, size)
+        if token != NONE:
+            top = allowed[token] if counts[CHANGED] == 0 else peak(logits, size)
+            if counts[DRAWN] != 0:
+                token = draw(
+                    allowed, size, allowed[token], fractions[0], counts[TOP_K], fractions[1], fractions[2],
+                    fractions[3], numbers[chosen], values, near, near_weights, spare, ids, found,
+                )  # fmt: skip
+            chances[chosen] = logits[token] - top - log_total(logits, size, top)
+        tokens[chosen] = token
+        counts[CHOSEN] = chosen + 1
+        row_id[0] = i32(max(token, 0))
+        row_position[0] = row_position[0] + 1
+        tile_position[0] = tile_position[0] + 1
 
 
 @kernel

@@ -23,6 +23,7 @@ from glassformer.runtime.executor import Eager
 from glassformer.runtime.kv_cache import KVCache, Layout, Spare, blocks_of, shared_caches
 from glassformer.runtime.packed import PackedMatrix, Table
 from glassformer.runtime.quantized import QuantizedMatrix, QuantizedRows
+from glassformer.runtime.sampling import Sampler
 
 Float32 = npt.NDArray[np.float32]
 Int32 = npt.NDArray[np.int32]
@@ -137,6 +138,20 @@ class GPT2:
             whole = not last_only or all(piece.ends for piece in group)
             found.append(logits if whole else logits[[piece.ends for piece in group]])
         return found[0] if len(found) == 1 else np.concatenate(found)
+
+    def decode(self, token: int, cache: KVCache, sampler: Sampler, count: int) -> None:
+        """Read a token, choose the next one, read that: `count` times in one go. `sampler.found()` are those chosen.
+
+        The sampler has been asked for so many tokens. The last one is not read, as with `forward`.
+        """
+        ids = np.full(count, token, np.int32)  # of which the first counts
+        self.check(ids, cache)
+        cache.reserve(count)
+        assert self.steps is not None
+        blocks = blocks_of(self.config.n_positions)
+        form = form_of([(ids[:1], cache)], self.ops.executor.target.vector_bits, last_only=True, blocks=blocks)
+        self.steps.decode(form, (ids[:1], cache), sampler, count)
+        cache.advance(count)
 
     def check(self, ids: Int32, cache: KVCache) -> None:
         """Refuse tokens that there is no room for, and ids beyond the vocabulary, which kernels look up unchecked."""

@@ -14,6 +14,7 @@ from glassformer.runtime.batch import Batch, Form, Part
 from glassformer.runtime.engine import Ops
 from glassformer.runtime.executor import Eager
 from glassformer.runtime.plan import Plan, Recorder
+from glassformer.runtime.sampling import Sampler
 
 Float32 = npt.NDArray[np.float32]
 Forward = Callable[[Ops, Batch], Float32]
@@ -47,6 +48,14 @@ class Steps:
             step.plan.point(step.batch.memory, parts[0][1].pool.memory)
             step.plan.replay()
             return step.logits[: len(parts) if form.last_only else form.rows].copy()
+
+    def decode(self, form: Form, part: Part, sampler: Sampler, count: int) -> None:
+        """Pass after pass over one row, each over the token that the one before it led to."""
+        with self.turn:
+            step = self.find(form)
+            step.batch.fill([part])
+            step.plan.point(step.batch.memory, part[1].pool.memory)
+            step.plan.replay(count, sampler.behind(step.logits, step.batch.ids, step.batch.positions, step.batch.tiles))
 
     def find(self, form: Form) -> Step:
         """The plan for a form."""

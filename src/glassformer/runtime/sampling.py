@@ -10,14 +10,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from glassformer.kernels import sampling
+from glassformer.kernels.attention import POSITION
 from glassformer.runtime.arrays import Float32, ShapeError, as_float32
+from glassformer.runtime.executor import Cost, Launch
 from glassformer.simd import reference
-from glassformer.simd.kernel import Kernel, Loaded
+from glassformer.simd.kernel import Kernel, Loaded, address_of
 from glassformer.simd.target import Target, find_target
 
+Int32 = npt.NDArray[np.int32]
+Int64 = npt.NDArray[np.int64]
+
 SLACK = 64  # numbers behind the last one that kernels may write
+MOST = 16  # tokens that are chosen without coming back to Python
 RANDOM_STEPS = 2.0**sampling.RANDOM_BITS
 
 
@@ -50,34 +57,77 @@ class Sampler:
         self._values, self._near, self._near_weights, self._spare = (np.empty(room, np.float32) for _ in range(4))
         self._ids = np.empty(room, np.int32)
         self._found = np.empty(2, np.int64)
+        self._fractions, self._counts = np.zeros(4, np.float64), np.zeros(sampling.COUNTS, np.int64)
+        self._numbers, self._tokens = np.zeros(MOST, np.int64), np.zeros(MOST, np.int64)
+        self._chances = np.zeros(MOST, np.float32)
         self._as_python = reference.wanted()
         self._loaded: dict[Kernel, Loaded] = {}
+        self._behind: Launch | None = None
+        choosing = (
+            self._fractions, self._counts, self._numbers, self._tokens, self._chances,
+            np.zeros(1, np.int32), np.zeros(1, np.int32), np.zeros(1, np.int64),
+        )  # fmt: skip
         drawing = (self._values, self._near, self._near_weights, self._spare, self._ids, self._found)
         leading = (self._values, self._near, self._spare, self._ids, self._found)
+        self._kept = choosing, drawing
         # Addresses are taken once: taking one costs as much as a pass over the logits.
-        self._draw_memory, self._leading_memory = (
-            arrays if self._as_python else tuple(int(array.ctypes.data) for array in arrays)
-            for arrays in (drawing, leading)
+        self._choose_memory, self._leading_memory = (
+            arrays if self._as_python else tuple(address_of(array) for array in arrays)
+            for arrays in ((*choosing, *drawing), leading)
         )
 
-    def greatest(self, logits: Float32) -> int | None:
-        """Id of the greatest of logits [size], the lowest of equal ones.
+    def ask(self, cut: Cut | None, numbers: Sequence[float], *, changed: bool = False) -> None:
+        """Say how the next tokens are to be chosen.
 
-        None if any is NaN or plus infinity, or none is finite.
+        Args:
+            cut: what to draw from; None: the greatest logit is chosen, the lowest id of equal ones.
+            numbers: a random number in [0, 1), a multiple of 2^-53, for each token; not looked at without a cut.
+            changed: whether the tokens are not chosen among the model's own logits.
         """
-        token = self._run(sampling.greatest, (self._checked(logits), self.size))
-        return None if token < 0 else token
+        self._counts[:] = cut is not None, 0 if cut is None else min(cut.top_k, self.size), changed, 0
+        if cut is not None:
+            self._fractions[:] = cut.temperature, cut.top_p, cut.min_p, cut.typical_p
+            self._numbers[: len(numbers)] = [int(number * RANDOM_STEPS) for number in numbers]
 
-    def draw(self, logits: Float32, cut: Cut, number: float) -> int | None:
-        """The id that a random number in [0, 1), a multiple of 2^-53, draws from logits [size].
+    def found(self) -> list[tuple[int, float] | None]:
+        """The tokens that were chosen since they were asked for, with their log-probabilities.
 
-        None if any is NaN or plus infinity, or none is finite.
+        None instead of one where the logits hold NaN or plus infinity, or none is finite.
+        """
+        count = int(self._counts[sampling.CHOSEN])
+        each = zip(self._tokens[:count].tolist(), self._chances[:count].tolist(), strict=True)
+        return [None if token == sampling.NONE else (token, chance) for token, chance in each]
+
+    def choose(
+        self, logits: Float32, cut: Cut | None, number: float = 0.0, allowed: Float32 | None = None
+    ) -> tuple[int, float] | None:
+        """The token of a cut and a number (see `ask`), with its log-probability.
+
+        Args:
+            logits: [size], the model's.
+            allowed: [size], those to choose from, where something changed them.
+
+        Returns:
+            None if any of those to choose from is NaN or plus infinity, or none is finite.
         """
         x = self._checked(logits)
-        top_k = min(cut.top_k, self.size)
-        asked = (cut.temperature, top_k, cut.top_p, cut.min_p, cut.typical_p, int(number * RANDOM_STEPS))
-        token = self._run(sampling.draw, (x, self.size, *asked, *self._draw_memory))
-        return None if token < 0 else token
+        source = x if allowed is None else self._checked(allowed)
+        self.ask(cut, [number], changed=allowed is not None)
+        self._run(sampling.choose, (source, x, self.size, *self._choose_memory), tasks=1)
+        return self.found()[0]
+
+    def behind(self, logits: Float32, ids: Int32, positions: Int32, tiles: Int64) -> Launch:
+        """A launch that chooses the next token behind a pass over one row, and makes it the next pass's row.
+
+        Args:
+            logits: [1, size], written by the pass; ids, positions: [1]; tiles: [1, TILE], see `runtime.batch`.
+        """
+        if self._behind is None or self._behind.arguments[1] is not logits:
+            row = ids, positions, tiles.reshape(-1)[POSITION:]
+            (_, drawing), memory = self._kept, self._kept[0][:-3]
+            arguments = (logits, logits, self.size, *memory, *row, *drawing)
+            self._behind = Launch(sampling.choose.specialise(), arguments, 1, self.size, Cost(0, 8 * self.size))
+        return self._behind
 
     def leading(self, logits: Float32, count: int) -> list[int]:
         """Ids of the `count` greatest of logits [size], best first, equal ones by id; minus infinity is left out."""
@@ -103,11 +153,11 @@ class Sampler:
             raise ShapeError(f"logits have shape {logits.shape}; this sampler is for a vocabulary of {self.size}")
         return logits
 
-    def _run(self, kernel: Kernel, arguments: tuple[Any, ...]) -> int:
+    def _run(self, kernel: Kernel, arguments: tuple[Any, ...], tasks: int = 0) -> int:
         """The kernel's result."""
         if self._as_python:
-            return int(kernel.specialise()(*arguments) or 0)
+            return int(kernel.specialise()(*arguments, begin=0, end=tasks) or 0)
         loaded = self._loaded.get(kernel)
         if loaded is None:
             loaded = self._loaded[kernel] = kernel.specialise().load(self._target)
-        return loaded.entry(loaded.pack(arguments), 0, 0)
+        return loaded.entry(loaded.pack(arguments), 0, tasks)
