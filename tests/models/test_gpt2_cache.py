@@ -9,8 +9,9 @@ import pytest
 from gpt2_cases import checkpoint, random_ids, save
 from gpt2_twin import error, logits
 
-from glassformer.models.gpt2 import GPT2, unobserved
+from glassformer.models.gpt2 import GPT2
 from glassformer.models.load import load_network
+from glassformer.models.observer import Observation
 from glassformer.runtime.arrays import ShapeError
 from glassformer.runtime.kv_cache import CacheError, KVCache, Layout, Spare
 
@@ -164,9 +165,10 @@ def test_a_recorded_step_gives_the_bits_of_the_observed_one(
 ) -> None:
     """Single tokens go through a plan unless somebody looks; going back and forth between the two changes nothing."""
     cache = network.new_cache(TOKENS)
+    watching = Observation(called=frozenset(["blocks.0.hook_attn_out", "hook_logits"]), call=lambda _, __: None)
     for place in range(70):
-        see = (lambda _, x: x) if place % 3 == 1 else unobserved
-        assert np.array_equal(network.forward(ids[place : place + 1], cache, see=see)[0], whole[place])
+        look = watching if place % 3 == 1 else None
+        assert np.array_equal(network.forward(ids[place : place + 1], cache, observation=look)[0], whole[place])
 
 
 def test_a_recorded_step_outlives_truncation_and_chunks(

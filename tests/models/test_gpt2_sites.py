@@ -1,6 +1,5 @@
 """What an observer sees: every site by name and shape. Looking changes no bit, and a change shows in what follows."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,6 +11,7 @@ from gpt2_twin import error, linear, norm, softmax
 
 from glassformer.models.gpt2 import GPT2
 from glassformer.models.load import load_network
+from glassformer.models.observer import Observation
 
 LAYERS, HEADS, WIDTH, INNER, VOCABULARY, TOKENS = 3, 4, 28, 50, 67, 9
 CHANGES: dict[str, object] = {
@@ -46,16 +46,16 @@ def stretched(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def capture(network: GPT2, change: str = "") -> Arrays:
-    """Copies of every intermediate value by site, in the order in which they come; one may be changed on the way."""
+    """Every intermediate value by site, in the order in which they come; one may be changed on the way."""
     seen: Arrays = {}
 
-    def see(site: str, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def call(site: str, x: npt.NDArray[Any]) -> npt.NDArray[Any] | None:
         assert site not in seen, f"{site} came twice"
-        x = stretched(x) if site == change else x
-        seen[site] = np.array(x)
-        return x
+        seen[site] = stretched(x) if site == change else x
+        return seen[site] if site == change else None
 
-    network.forward(IDS, network.new_cache(TOKENS), last_only=False, see=see)
+    observed = Observation(called=frozenset(SITES), call=call)
+    network.forward(IDS, network.new_cache(TOKENS), last_only=False, observation=observed)
     return seen
 
 
@@ -107,39 +107,25 @@ def test_a_change_shows_in_what_follows_and_nowhere_before(site: str, network: G
 
 
 def test_a_replaced_value_is_used_as_given(network: GPT2) -> None:
-    """Patching a run with values of another makes it that run from there on."""
+    """Patching a run with values of another makes it that run from there on, whatever their memory order."""
     donor = capture(network, "hook_embed")
-
-    def patch(site: str, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return donor[site] if site == "blocks.1.hook_resid_pre" else x
-
-    patched = network.forward(IDS, network.new_cache(TOKENS), last_only=False, see=patch)
-    assert np.array_equal(patched, donor["hook_logits"])
-
-
-def copied(copy: Callable[[Any], Any], _: str, x: npt.NDArray[Any]) -> Any:
-    """An observer that gives back a copy."""
-    return copy(x)
+    for order in (np.ascontiguousarray, np.asfortranarray):
+        patched = partial(replaced, order(donor["blocks.1.hook_resid_pre"]))
+        observed = Observation(called=frozenset(["blocks.1.hook_resid_pre"]), call=patched)
+        logits = network.forward(IDS, network.new_cache(TOKENS), last_only=False, observation=observed)
+        assert np.array_equal(logits, donor["hook_logits"])
 
 
-def test_changed_values_may_have_any_layout(network: GPT2) -> None:
-    """A replacement of another memory order, or an untouched copy, gives the bits of the value itself."""
-    plain = capture(network)["hook_logits"]
-    for copy in (np.array, np.asfortranarray):
-        see = partial(copied, copy)
-        again = network.forward(IDS, network.new_cache(TOKENS), last_only=False, see=see)
-        assert np.array_equal(again, plain)
+def replaced(value: npt.NDArray[Any], _: str, __: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A function that gives a value for any other."""
+    return value
 
 
 def test_an_observer_sees_decoding_too(network: GPT2) -> None:
     cache = network.new_cache(TOKENS)
     network.forward(IDS[:-1], cache)
     seen: Arrays = {}
-
-    def see(site: str, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        seen[site] = np.array(x)
-        return x
-
-    network.forward(IDS[-1:], cache, see=see)
+    observed = Observation(called=frozenset(SITES), call=seen.__setitem__)
+    network.forward(IDS[-1:], cache, observation=observed)
     whole = capture(network)
     assert all(np.array_equal(seen[name], whole[name][-1:]) for name in SITES)

@@ -53,7 +53,7 @@ class ActivationCache(Mapping[str, Float32]):
         self, model: TextModel, ids: list[int], positions: npt.NDArray[np.int64], arrays: Mapping[str, Float32]
     ) -> None:
         self.model, self.ids, self.positions = model, ids, positions
-        self._arrays = dict(arrays)
+        self._arrays = arrays
 
     @property
     def tokens(self) -> list[str]:

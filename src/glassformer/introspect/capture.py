@@ -1,8 +1,9 @@
-"""Run a model on a text and keep what it computes on the way."""
+"""Run a model on texts and keep what it computes on the way."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,10 @@ from glassformer.generation.stopping import check_fits
 from glassformer.introspect.cache import ActivationCache
 from glassformer.introspect.errors import IntrospectionError
 from glassformer.introspect.sites import Site, chosen
+from glassformer.models.observer import Edit, Observation, Resume
+from glassformer.models.sites import site_places
+from glassformer.runtime.frames import Captured, Frame, FrameLayout
+from glassformer.runtime.memory import aligned
 
 if TYPE_CHECKING:
     from glassformer.generation.model import TextModel
@@ -21,6 +26,8 @@ if TYPE_CHECKING:
 Names = str | Sequence[str] | None
 Positions = int | slice | Sequence[int] | None
 Float32 = npt.NDArray[np.float32]
+Int64 = npt.NDArray[np.int64]
+Result = tuple[Float32, ActivationCache]
 
 LIMIT = 4 << 30  # bytes that are captured without being asked twice
 
@@ -31,84 +38,113 @@ def run_with_cache(
     """Logits [tokens, vocab_size] of a text, and the arrays of sites.
 
     Args:
-        prompt: text or ids; a list of several gives a list of results.
+        prompt: text or ids; a list of several is run as one batch and gives a list of results, each to the bits that it
+            has alone.
         names: a site's name, or globs like "blocks.*.attn.hook_pattern"; None: all but `hook_result`.
         positions: of the tokens whose rows are kept; negative ones count from the end. None: all.
         limit: bytes that may be captured; None: 4 GiB.
 
     Raises:
-        IntrospectionError: for names of no site, or more bytes than the limit; nothing has run then.
+        IntrospectionError: for names of no site, positions outside the text, or more bytes than the limit; nothing has
+            run then.
         PromptError, ContextError: as `TextModel.logits`.
     """
     if are_several(prompt):
-        return [run_with_cache(model, each, names, positions=positions, limit=limit) for each in prompt]
+        several = [read(model, each, f"text {place}") for place, each in enumerate(prompt)]
+        return run_batch(model, several, names, positions=positions, limit=limit)
+    return run_batch(model, [read(model, prompt, "the text")], names, positions=positions, limit=limit)[0]
+
+
+def read(model: TextModel, prompt: Any, what: str) -> list[int]:
+    """The ids of a text that is not empty and fits."""
     ids = model.ids(prompt)
     if not ids:
-        raise PromptError("the text is empty, and nothing is computed without a token; give at least one")
-    check_fits(len(ids), model.config.n_positions, "the text")
+        raise PromptError(f"{what} is empty, and nothing is computed without a token; give at least one")
+    check_fits(len(ids), model.config.n_positions, what)
+    return ids
+
+
+def run_batch(
+    model: TextModel, texts: Sequence[Sequence[int]], names: Names = None, *, positions: Positions = None,
+    limit: int | None = None, edits: Sequence[Edit] = (), resume: Resume | None = None,
+) -> list[Result]:  # fmt: skip
+    """The same for texts of ids, with changes; `Edit.part` says which text, `resume` where the passes start.
+
+    Raises:
+        ShapeError: for edits or a start that do not fit the model, beside the errors of `run_with_cache`.
+    """
     wanted = chosen(model.config, names)
-    kept = np.arange(len(ids))[
-        positions if positions is None or isinstance(positions, slice) else np.atleast_1d(positions)
-    ]
-    kept = kept.reshape(-1)
-    check_bytes(wanted, len(ids), LIMIT if limit is None else limit)
-    seer = Seer({site.name for site in wanted}, kept, len(ids), model.network)
+    kept = [kept_positions(len(ids), positions) for ids in texts]
+    keys = max((len(ids) for ids in texts), default=0)
+    layout = layout_of(model, wanted, sum(len(places) for places in kept), keys)
+    check_bytes(layout.nbytes, LIMIT if limit is None else limit)
+    ends = list(accumulate((len(places) for places in kept), initial=0))
+    rows = [row_of_each(len(ids), places, start) for ids, places, start in zip(texts, kept, ends, strict=False)]
+    frame = Frame(layout, room_for(layout), rows)
+    observation = Observation(tuple(layout.places), tuple(edits), resume=resume)
     network: Any = model.network
-    logits = network.forward(np.array(ids, np.int32), network.new_cache(len(ids)), last_only=False, see=seer)
-    return logits, ActivationCache(model, ids, kept, seer.arrays)
+    caches = network.new_caches([len(ids) for ids in texts])
+    parts = [(np.array(ids, np.int32), cache) for ids, cache in zip(texts, caches, strict=True)]
+    logits = network.forward_batch(parts, last_only=False, observation=observation, frame=frame)
+    tokens = list(accumulate((len(ids) for ids in texts), initial=0))
+    return [
+        (
+            logits[tokens[i] : tokens[i + 1]],
+            ActivationCache(model, list(ids), kept[i], Captured(frame, slice(ends[i], ends[i + 1]), len(ids))),
+        )
+        for i, ids in enumerate(texts)
+    ]
 
 
-def check_bytes(wanted: Sequence[Site], tokens: int, limit: int) -> None:
+def kept_positions(tokens: int, positions: Positions) -> Int64:
+    """The positions of a text of so many tokens that are kept, each once and in order.
+
+    Raises:
+        IntrospectionError: for one outside the text.
+    """
+    every = np.arange(tokens)
+    if positions is None or isinstance(positions, slice):
+        return every if positions is None else np.sort(every[positions])
+    asked = np.atleast_1d(np.asarray(positions))
+    if asked.size and (asked.dtype.kind not in "iu" or asked.min() < -tokens or asked.max() >= tokens):
+        raise IntrospectionError(
+            f"positions {positions!r} are not all among the {tokens} of the text"
+        )
+    return np.unique(asked.astype(np.int64) % tokens)
+
+
+def row_of_each(tokens: int, kept: Int64, start: int) -> Int64:
+    """The row in a frame of each position of a text, whose rows begin at `start`; -1 for one that is not kept."""
+    rows = np.full(tokens, -1)
+    rows[kept] = np.arange(start, start + len(kept))
+    return rows
+
+
+def layout_of(model: TextModel, wanted: Sequence[Site], rows: int, keys: int) -> FrameLayout:
+    """How the arrays of sites lie in memory."""
+    places = site_places(model.config)
+    return FrameLayout({site.name: places[site.name] for site in wanted}, rows, keys)
+
+
+def room_for(layout: FrameLayout) -> Float32:
+    """Memory for one frame.
+
+    Raises:
+        IntrospectionError: if there is not as much.
+    """
+    try:
+        memory: Float32 = aligned(max(layout.count, 1), np.float32)
+    except (MemoryError, ValueError):
+        raise IntrospectionError(
+            f"there is no memory for {layout.nbytes:,} bytes; name fewer sites or positions"
+        ) from None
+    return memory
+
+
+def check_bytes(size: int, limit: int) -> None:
     """Refuse to capture more bytes than the limit."""
-    size = sum(site.nbytes(tokens) for site in wanted)
     if size > limit:
         raise IntrospectionError(
             f"this would capture {size:,} bytes, over the limit of {limit:,}; name fewer sites or positions, "
             "or give a higher `limit`"
         )
-
-
-class Seer:
-    """Copies what it is asked for."""
-
-    def __init__(self, names: set[str], kept: npt.NDArray[np.int64], tokens: int, network: Any) -> None:
-        self.names, self.kept, self.tokens, self.network = names, kept, tokens, network
-        self.arrays: dict[str, Float32] = {}
-        self.all: dict[str, Float32] = {}
-
-    def keep(self, site: str, x: Float32) -> None:
-        if site in self.names:
-            self.arrays[site] = (
-                x[..., self.kept, :] if (x.ndim == 3 and "pattern" in site) or "scores" in site else x[self.kept]
-            )
-
-    def __call__(self, site: str, x: Float32) -> Float32:
-        self.keep(site, np.array(x))
-        at = site.rpartition("attn.")[0]
-        network, config = self.network, self.network.config
-        if (
-            site.endswith(("hook_resid_pre", "hook_resid_mid"))
-            or site == f"blocks.{config.n_layer - 1}.hook_resid_post"
-        ):
-            norm = (
-                "ln_final"
-                if "resid_post" in site
-                else site.replace("hook_resid_pre", "ln1").replace("hook_resid_mid", "ln2")
-            )
-            self.keep(norm + ".hook_scale", np.sqrt(x.var(-1, keepdims=True) + config.layer_norm_epsilon))
-        if site.endswith("attn.hook_q"):
-            self.all["q"] = np.array(x)
-        elif site.endswith("attn.hook_k"):
-            scores = np.einsum("qhd,khd->hqk", self.all["q"], x) * network.scale(int(at.split(".")[1]))
-            scores = np.where(np.tril(np.ones(scores.shape[1:], bool)), scores, -np.inf).astype(np.float32)
-            self.keep(at + "attn.hook_attn_scores", scores)
-            weights = np.exp(scores - scores.max(-1, keepdims=True))
-            self.keep(at + "attn.hook_pattern", weights / weights.sum(-1, keepdims=True))
-        elif site.endswith("attn.hook_z") and at + "attn.hook_result" in self.names:
-            block = network.weights.h[int(at.split(".")[1])]
-            each = np.zeros((len(x), config.n_head, config.n_embd), np.float32)
-            for h in range(config.n_head):
-                each[:, h, h * config.head_dim : (h + 1) * config.head_dim] = x[:, h]
-            result = network.ops.linear(each.reshape(-1, config.n_embd), block.attn_c_proj.weight)
-            self.keep(at + "attn.hook_result", result.reshape(each.shape))
-        return x

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from glassformer.introspect.capture import read
 from glassformer.introspect.sites import chosen
+from glassformer.models.observer import Observation
 
 if TYPE_CHECKING:
     from glassformer.generation.model import TextModel
@@ -30,19 +32,33 @@ Hook = tuple[str, Callable[[Float32, HookPoint], Float32 | None]]
 
 
 def run_with_hooks(model: TextModel, prompt: Any, hooks: Sequence[Hook]) -> Float32:
-    """Logits [tokens, vocab_size]; each function is given the array at its sites and may return another."""
-    for glob, _ in hooks:
-        chosen(model.config, glob)
-    ids = model.ids(prompt)
+    """Logits [tokens, vocab_size]; each function is given a copy of the array at its sites and may return another.
 
-    def see(site: str, x: Float32) -> Float32:
+    Arrays have the shapes that `Model.sites()` names. What a function does to its array in place changes nothing: it
+    must return it. Where scores, pattern, heads' results or scales may be changed, other kernels compute what follows,
+    within 1e-6 relative.
+
+    Raises:
+        IntrospectionError: for globs of no site.
+        ShapeError: if a function returns another shape.
+        PromptError, ContextError: as `TextModel.logits`.
+    """
+    called = frozenset(site.name for glob, _ in hooks for site in chosen(model.config, glob))
+    ids = read(model, prompt, "the text")
+
+    def call(site: str, x: Float32) -> Float32 | None:
+        parts = site.split(".")
+        point = HookPoint(site, int(parts[1]) if parts[0] == "blocks" else None)
+        changed: Float32 | None = None
         for glob, function in hooks:
             if fnmatchcase(site, glob):
-                parts = site.split(".")
-                changed = function(np.array(x), HookPoint(site, int(parts[1]) if parts[0] == "blocks" else None))
-                x = x if changed is None else np.ascontiguousarray(changed, np.float32)
-        return x
+                found = function(x if changed is None else changed, point)
+                changed = changed if found is None else found
+        return changed
 
-    network = model.network
-    found: Float32 = network.forward(np.array(ids, np.int32), network.new_cache(len(ids)), last_only=False, see=see)  # type: ignore[call-arg]
+    network: Any = model.network
+    observation = Observation(called=called, call=call)
+    found: Float32 = network.forward(
+        np.array(ids, np.int32), network.new_cache(len(ids)), last_only=False, observation=observation
+    )
     return found

@@ -10,6 +10,7 @@ nor other sequences change a bit.
 What is to be done comes as tiles, [tiles][TILE]: consecutive rows of one sequence.
 """
 
+from glassformer.kernels.capture import blank_scores, keep_scores
 from glassformer.kernels.matmul import LINE
 from glassformer.kernels.quantize import reciprocal
 from glassformer.simd import (
@@ -282,7 +283,8 @@ def mix(
 @kernel
 def look(
     q: Pointer[f32], row_stride: i64, rows: i64, chunk: Pointer[u8], states: Pointer[f32], position: i64, head_dim: i64,
-    scale: f32, ahead: Pointer[u8], *, VECTORS: int, QUERIES: int, W: type[Value], QUANTIZED: bool, APPEND: bool,
+    scale: f32, ahead: Pointer[u8], frame: Pointer[f32], places: Pointer[i64], targets: Pointer[i64], site: i64,
+    head: i64, first: i64, *, VECTORS: int, QUERIES: int, W: type[Value], QUANTIZED: bool, APPEND: bool, SCORES: bool,
 ) -> None:  # fmt: skip
     """Take one block of keys and values into what the queries have so far: [STATES][scores][mixed values]."""
     weights = states + STATES
@@ -292,6 +294,8 @@ def look(
         q, row_stride, rows, chunk, scales, weights, position, head_dim, scale, ahead,
         QUERIES=QUERIES, W=W, QUANTIZED=QUANTIZED, APPEND=APPEND,
     )  # fmt: skip
+    if SCORES:
+        keep_scores(weights, frame, places, targets, site, head, rows, first, QUERIES=QUERIES, KEYS=KEYS)
     soften(weights, states, scales, QUERIES=QUERIES, QUANTIZED=QUANTIZED)
     mix(
         weights, states, weights + QUERIES * KEYS, cast(values, u8), position, rows,
@@ -329,14 +333,16 @@ def end_tile(
 def attention(
     q: Pointer[f32], k: Pointer[f32], v: Pointer[f32], memory: Pointer[u8], out: Pointer[f32], scratch: Pointer[f32],
     tiles: Pointer[i64], table: Pointer[i64], row_stride: i64, out_stride: i64, n_tiles: i64, scratch_stride: i64,
-    layer_offset: i64, block_stride: i64, chunk_stride: i64, head_dim: i64, scale: f32, begin: i64, end: i64,
-    *, VECTORS: int, QUERIES: int, W: type[Value], QUANTIZED: bool, APPEND: bool,
+    layer_offset: i64, block_stride: i64, chunk_stride: i64, head_dim: i64, scale: f32, frame: Pointer[f32],
+    places: Pointer[i64], targets: Pointer[i64], site: i64, begin: i64, end: i64,
+    *, VECTORS: int, QUERIES: int, W: type[Value], QUANTIZED: bool, APPEND: bool, SCORES: bool,
 ) -> None:  # fmt: skip
     """out[r, h] = softmax(scale q[r, h] . keys[h, : position of r + 1]) @ values[h];  q, out: [rows, heads, head_dim].
 
     VECTORS: of 16 lanes, that a padded head has. A task is a tile of one head, whose rows take a block of keys in turns
     of QUERIES, while it is in the nearest cache; scratch: [tasks][scratch_stride]. APPEND: first write the tile's own k
-    and v, which is enough where every sequence has but one tile. Strides of memory in bytes.
+    and v, which is enough where every sequence has but one tile. Strides of memory in bytes. SCORES: keep scores on the
+    way, see `glassformer.kernels.capture`; they change nothing in the result.
     """
     heads = out_stride // head_dim
     for task in range(begin, end):
@@ -355,6 +361,10 @@ def attention(
         begin_tile(states, rows, VECTORS=VECTORS, QUERIES=QUERIES)
         source = q + tile[ROW] * row_stride + at
         blocks = table + tile[TABLE]
+        wanted = targets
+        if SCORES:
+            wanted = targets + tile[ROW]
+            blank_scores(frame, places, wanted, site, head, rows, tile[POSITION] // KEYS * KEYS)
         for block in range((tile[POSITION] + rows + KEYS - 1) // KEYS):
             # Ahead is the next block's chunk; behind the last block the next head's, which is likely the next task.
             more = (block + 1) * KEYS < tile[POSITION] + rows
@@ -365,8 +375,8 @@ def attention(
                     look(
                         source + group * row_stride, row_stride, rows - group, inside + blocks[block] * block_stride,
                         states + group // QUERIES * (STATES + QUERIES * (KEYS + 16 * VECTORS)), position, head_dim,
-                        scale, ahead,
-                        VECTORS=VECTORS, QUERIES=QUERIES, W=W, QUANTIZED=QUANTIZED, APPEND=APPEND,
+                        scale, ahead, frame, places, wanted + group, site, head, block * KEYS,
+                        VECTORS=VECTORS, QUERIES=QUERIES, W=W, QUANTIZED=QUANTIZED, APPEND=APPEND, SCORES=SCORES,
                     )  # fmt: skip
         end_tile(
             states, out + tile[ROW] * out_stride + at, out_stride, rows, head_dim, VECTORS=VECTORS, QUERIES=QUERIES

@@ -84,3 +84,10 @@ def layer_norm_q8(
             high = normalized(row + i + 16, weight + i + 16, bias + i + 16, found, i64(16))
             place = r * groups + g
             quantize_group(low, high, codes + place * GROUP, scales + place, sums + place)
+
+
+@kernel
+def deviation(x: Pointer[f32], out: Pointer[f32], width: i64, epsilon: f32, begin: i64, end: i64) -> None:
+    """out[r] = sqrt(variance of x[r] + epsilon), which normalisation divides by;  x: [rows, width]; a task is a row."""
+    for r in range(begin, end):
+        out[r] = 1.0 / lane(moments(x + r * width, width, epsilon), SCALE)

@@ -23,31 +23,32 @@ LOWEST = -float("inf")
 
 
 @kernel
-def softmax(x: Pointer[f32], out: Pointer[f32], width: i64, begin: i64, end: i64, *, LOG: bool) -> None:
-    """out[r] = exp(x[r] - max) / sum, or its logarithm x[r] - max - log(sum);  x, out: [rows, width].
+def softmax_row(row: Pointer[f32], target: Pointer[f32], width: i64, *, LOG: bool) -> None:
+    """target = exp(row - max) / sum, or its logarithm row - max - log(sum);  both [width], perhaps the same."""
+    highest = f32x16(LOWEST)
+    for i in range(0, width, 16):
+        inside = lane_numbers(i32x16) < i32(width - i)
+        highest = maximum(highest, select(inside, load(row + i, f32x16, count=width - i), LOWEST))
+    top = reduce_max(highest)
+    total = f32x16(0.0)
+    for i in range(0, width, 16):
+        inside = lane_numbers(i32x16) < i32(width - i)
+        power = exp(load(row + i, f32x16, count=width - i) - top)
+        total = total + select(inside, power, 0.0)
+        if not LOG:
+            store(target + i, power, count=width - i)
+    amount = reduce_add(total)
+    if LOG:
+        shift = log(amount)
+        for i in range(0, width, 16):
+            store(target + i, load(row + i, f32x16, count=width - i) - top - shift, count=width - i)
+    else:
+        for i in range(0, width, 16):
+            store(target + i, load(target + i, f32x16, count=width - i) / amount, count=width - i)
 
-    A task is a row.
-    """
+
+@kernel
+def softmax(x: Pointer[f32], out: Pointer[f32], width: i64, begin: i64, end: i64, *, LOG: bool) -> None:
+    """The same for each row;  x, out: [rows, width]; a task is a row."""
     for r in range(begin, end):
-        row = x + r * width
-        target = out + r * width
-        highest = f32x16(LOWEST)
-        for i in range(0, width, 16):
-            inside = lane_numbers(i32x16) < i32(width - i)
-            highest = maximum(highest, select(inside, load(row + i, f32x16, count=width - i), LOWEST))
-        top = reduce_max(highest)
-        total = f32x16(0.0)
-        for i in range(0, width, 16):
-            inside = lane_numbers(i32x16) < i32(width - i)
-            power = exp(load(row + i, f32x16, count=width - i) - top)
-            total = total + select(inside, power, 0.0)
-            if not LOG:
-                store(target + i, power, count=width - i)
-        amount = reduce_add(total)
-        if LOG:
-            shift = log(amount)
-            for i in range(0, width, 16):
-                store(target + i, load(row + i, f32x16, count=width - i) - top - shift, count=width - i)
-        else:
-            for i in range(0, width, 16):
-                store(target + i, load(target + i, f32x16, count=width - i) / amount, count=width - i)
+        softmax_row(x + r * width, out + r * width, width, LOG=LOG)

@@ -1,90 +1,39 @@
 """GPT-2 (Radford et al., 2019, "Language Models are Unsupervised Multitask Learners"), as Hugging Face transformers
 runs it.
 
-One forward pass. Each line states the shape of its result, and names the site at which it can be observed: `see(name,
-x)` is given every intermediate value and may return another in its place.
+One forward pass. Each line states the shape of its result, and names the site at which it can be looked at and changed
+(`glassformer.models.observer`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from glassformer.models.config import GPT2Config
-from glassformer.models.steps import Steps
+from glassformer.models.editing import Run
+from glassformer.models.fusion import Rows, activated, added, attended, normalized, normalized_for, projected
+from glassformer.models.observer import UNOBSERVED, Observation, Observer
+from glassformer.models.observing import Look, check_look
+from glassformer.models.sites import site_places
+from glassformer.models.steps import Steps, run_now
+from glassformer.models.weights import Block, Norm, Weights
 from glassformer.runtime.arrays import ShapeError
 from glassformer.runtime.batch import Batch, Part, form_of, passes
 from glassformer.runtime.engine import Ops
 from glassformer.runtime.executor import Eager
+from glassformer.runtime.frames import Frame, Place
 from glassformer.runtime.kv_cache import KVCache, Layout, Spare, blocks_of, shared_caches
-from glassformer.runtime.packed import PackedMatrix, Table
-from glassformer.runtime.quantized import QuantizedMatrix, QuantizedRows
+from glassformer.runtime.quantized import QuantizedMatrix
 from glassformer.runtime.sampling import Sampler
 
 Float32 = npt.NDArray[np.float32]
 Int32 = npt.NDArray[np.int32]
-Matrix = PackedMatrix | QuantizedMatrix
-Rows = Float32 | QuantizedRows
-See = Callable[[str, Any], Any]
 
 CHUNK = 512  # rows of a pass: longer prompts come in pieces, so that buffers stay small and plans serve again
-
-
-def unobserved(site: str, x: Float32) -> Float32:
-    """The observer that looks at nothing."""
-    return x
-
-
-@dataclass(frozen=True, eq=False)
-class Linear:
-    """weight: [inputs, outputs], bias: [outputs]."""
-
-    weight: Matrix
-    bias: Float32
-
-
-@dataclass(frozen=True, eq=False)
-class Norm:
-    """weight, bias: [n_embd]."""
-
-    weight: Float32
-    bias: Float32
-
-
-@dataclass(frozen=True, eq=False)
-class Block:
-    """The weights of one layer, by the checkpoint's names."""
-
-    ln_1: Norm
-    c_attn: Linear  # n_embd -> q, k, v
-    attn_c_proj: Linear  # n_embd -> n_embd
-    ln_2: Norm
-    c_fc: Linear  # n_embd -> n_inner
-    mlp_c_proj: Linear  # n_inner -> n_embd
-
-
-@dataclass(frozen=True, eq=False)
-class Weights:
-    """All weights; `wte` is packed as [n_embd, vocab_size] and serves as the head where the two are tied."""
-
-    wte: Matrix
-    wpe: Table
-    h: tuple[Block, ...]
-    ln_f: Norm
-    lm_head: Matrix
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes held, a tied head counted once."""
-        linears = [p for b in self.h for p in (b.c_attn, b.attn_c_proj, b.c_fc, b.mlp_c_proj)]
-        norms = [self.ln_f, *(n for b in self.h for n in (b.ln_1, b.ln_2))]
-        head = 0 if self.lm_head is self.wte else self.lm_head.nbytes
-        small = sum(p.bias.nbytes for p in linears) + sum(n.weight.nbytes + n.bias.nbytes for n in norms)
-        return self.wte.nbytes + self.wpe.nbytes + head + small + sum(p.weight.nbytes for p in linears)
 
 
 class GPT2:
@@ -102,6 +51,11 @@ class GPT2:
         self.spare = Spare()
         self.steps = Steps(ops.executor, self.step) if isinstance(ops.executor, Eager) else None
 
+    @cached_property
+    def places(self) -> dict[str, Place]:
+        """The sites, and the shape of what is found at each."""
+        return site_places(self.config)
+
     def new_cache(self, capacity: int) -> KVCache:
         """An empty cache for so many tokens."""
         return KVCache.alone(self.layout, capacity, self.spare)
@@ -110,31 +64,49 @@ class GPT2:
         """Empty caches that can be read and written in one batch."""
         return shared_caches(self.layout, capacities, self.spare)
 
-    def forward(self, ids: Int32, cache: KVCache, *, last_only: bool = True, see: See = unobserved) -> Float32:
+    def forward(
+        self, ids: Int32, cache: KVCache, *, last_only: bool = True, observation: Observation | None = None,
+        frame: Frame | None = None,
+    ) -> Float32:  # fmt: skip
         """Logits after new tokens, whose keys and values join the cache.
 
         ids: [tokens] -> [1, vocab_size] for the last one, or [tokens, vocab_size]. `tokens` = 0 gives no rows.
+        observation: what is looked at and changed on the way; what it captures goes into the frame.
         """
-        return self.forward_batch([(ids, cache)], last_only=last_only, see=see)
+        return self.forward_batch([(ids, cache)], last_only=last_only, observation=observation, frame=frame)
 
-    def forward_batch(self, parts: Sequence[Part], *, last_only: bool = True, see: See = unobserved) -> Float32:
+    def forward_batch(
+        self, parts: Sequence[Part], *, last_only: bool = True, observation: Observation | None = None,
+        frame: Frame | None = None,
+    ) -> Float32:  # fmt: skip
         """The same for new tokens of several sequences at once, whose caches were made together.
 
         parts: (ids [tokens], cache) -> [parts, vocab_size] after the last token of each, or [all tokens, vocab_size].
         Each sequence's logits are the same bits as alone. Parts without tokens give no rows.
         """
+        numbers = [number for number, (ids, _) in enumerate(parts) if len(ids)]
         parts = [part for part in parts if len(part[0])]
         for ids, cache in parts:
             self.check(ids, cache)
+        tokens = sum(len(ids) for ids, _ in parts)
+        look = None if observation is None else Look(observation, frame, self.places)
+        if look is not None:
+            check_look(look, self.config.n_layer, tokens)
         for ids, cache in parts:
             cache.reserve(len(ids))
         if not parts:
             return np.empty((0, self.config.vocab_size), np.float32)
-        if see is not unobserved or sum(len(ids) for ids, _ in parts) <= CHUNK:
-            return self.run(parts, last_only, see)
+        if look is None and tokens <= CHUNK:
+            return self.run(parts, last_only)
+        starts = np.cumsum([0, *(len(ids) for ids, _ in parts)])
         found: list[Float32] = []
-        for group in passes(parts, CHUNK):
-            logits = self.run([(piece.ids, parts[piece.part][1]) for piece in group], last_only, see)
+        for group in passes(parts, CHUNK if look is None or look.observation.call is None else tokens):
+            pieces = [(piece.ids, parts[piece.part][1]) for piece in group]
+            runs = [
+                Run(numbers[piece.part], int(starts[piece.part]) + piece.first, cache.length, len(ids))
+                for piece, (ids, cache) in zip(group, pieces, strict=True)
+            ]
+            logits = self.run(pieces, last_only, look, runs)
             whole = not last_only or all(piece.ends for piece in group)
             found.append(logits if whole else logits[[piece.ends for piece in group]])
         return found[0] if len(found) == 1 else np.concatenate(found)
@@ -163,92 +135,91 @@ class GPT2:
         if not 0 <= low <= high < vocab_size:
             raise ShapeError(f"token {low if low < 0 else high} is not among the {vocab_size} of the vocabulary")
 
-    def run(self, parts: Sequence[Part], last_only: bool, see: See) -> Float32:
-        """One pass over tokens that have been checked, through its plan where nobody looks."""
+    def run(
+        self, parts: Sequence[Part], last_only: bool, look: Look | None = None, runs: Sequence[Run] = ()
+    ) -> Float32:
+        """One pass over tokens that have been checked, through its plan where there is one."""
         bits = self.ops.executor.target.vector_bits
-        form = form_of(parts, bits, last_only=last_only, blocks=blocks_of(self.config.n_positions))
-        if see is unobserved and self.steps is not None:
-            logits = self.steps.run(form, parts)
+        every = look is not None and look.observation.final  # these sites have all rows, whoever needs the logits
+        form = form_of(parts, bits, last_only=last_only and not every, blocks=blocks_of(self.config.n_positions))
+        if self.steps is not None and (look is None or look.observation.call is None):
+            logits = self.steps.run(form, parts, look, runs)
         else:
-            batch = Batch.empty(form, parts[0][1].pool.memory)
-            batch.fill(parts)
-            logits = self.step(self.ops, batch, see)
-        logits = logits[: len(parts) if last_only else sum(len(ids) for ids, _ in parts)]  # a form may have more rows
+            logits = run_now(self.ops, self.step, form, parts, look, runs)
+        counts = [len(ids) for ids, _ in parts]
+        if last_only and every:
+            logits = logits[np.cumsum(counts) - 1]
+        logits = logits[: len(parts) if last_only else sum(counts)]  # a form may have more rows
         for ids, cache in parts:
             cache.advance(len(ids))
         return logits
 
-    def step(self, ops: Ops, batch: Batch, see: See = unobserved) -> Float32:
+    def step(self, ops: Ops, batch: Batch, observer: Observer = UNOBSERVED) -> Float32:
         """The forward pass of a batch's rows -> [parts or rows, vocab_size]."""
-        w = self.weights
+        w, see, start = self.weights, observer.see, observer.start
         ops.executor.mark("embed")
-        embed = see("hook_embed", ops.embedding(w.wte, batch.ids))  # [rows, n_embd]
-        pos_embed = see("hook_pos_embed", ops.embedding(w.wpe, batch.positions))  # [rows, n_embd]
-        x = ops.add(embed, pos_embed)  # [rows, n_embd]
-        for layer, block in enumerate(w.h):
-            x = self.block(ops, layer, block, x, batch, see)  # [rows, n_embd]
+        if start is None:
+            embed = see(ops, "hook_embed", ops.embedding(w.wte, batch.ids))  # [rows, n_embd]
+            pos_embed = see(ops, "hook_pos_embed", ops.embedding(w.wpe, batch.positions))  # [rows, n_embd]
+            x = ops.add(embed, pos_embed)  # [rows, n_embd]
+        else:
+            x = observer.residual(ops)  # [rows, n_embd]
+        for layer in range(start or 0, self.config.n_layer):
+            x = self.block(ops, layer, w.h[layer], x, batch, observer)  # [rows, n_embd]
         ops.executor.mark("unembed")
         if batch.form.last_only and batch.form.parts < batch.form.rows:
             x = ops.embedding(x, batch.last)  # [parts, n_embd]
-        x = see("ln_final.hook_normalized", self.norm(ops, w.ln_f, x))  # [parts or rows, n_embd]
-        logits: Float32 = see("hook_logits", ops.linear(x, w.lm_head))  # [parts or rows, vocab_size]
-        return logits
+        x = normalized(ops, w.ln_f, self.epsilon, x, "ln_final.hook_normalized", observer)  # [parts or rows, n_embd]
+        return see(ops, "hook_logits", ops.linear(x, w.lm_head))  # [parts or rows, vocab_size]
 
-    def block(self, ops: Ops, layer: int, block: Block, x: Float32, batch: Batch, see: See) -> Float32:
+    def block(self, ops: Ops, layer: int, block: Block, x: Float32, batch: Batch, observer: Observer) -> Float32:
         """One layer: attention, then the feed-forward network, each added to the residual stream."""
-        at = f"blocks.{layer}."
+        see, at = observer.see, f"blocks.{layer}."
         ops.executor.mark(at + "attn")
-        x = see(at + "hook_resid_pre", x)  # [rows, n_embd]
-        y = self.norm_for(ops, block.ln_1, block.c_attn, x, at + "ln1.hook_normalized", see)  # [rows, n_embd]
-        z = self.attention(ops, layer, block, y, batch, see)  # [rows, n_embd]
-        x = added(ops, x, z, block.attn_c_proj, at + "hook_attn_out", see)  # [rows, n_embd]
-        x = see(at + "hook_resid_mid", x)  # [rows, n_embd]
+        x = see(ops, at + "hook_resid_pre", x)  # [rows, n_embd]
+        y = normalized_for(
+            ops, block.c_attn.weight, block.ln_1, self.epsilon, x, at + "ln1.hook_normalized", observer
+        )  # [rows, n_embd]
+        z = self.attention(ops, layer, block, y, batch, observer)  # [rows, n_head, head_dim]
+        x = projected(ops, x, z, block.attn_c_proj, at, "hook_attn_out", observer)  # [rows, n_embd]
+        x = see(ops, at + "hook_resid_mid", x)  # [rows, n_embd]
         ops.executor.mark(at + "mlp")
-        y = self.norm_for(ops, block.ln_2, block.c_fc, x, at + "ln2.hook_normalized", see)  # [rows, n_embd]
-        y = self.neurons(ops, layer, block, y, see)  # [rows, n_inner]
-        x = added(ops, x, y, block.mlp_c_proj, at + "hook_mlp_out", see)  # [rows, n_embd]
-        return see(at + "hook_resid_post", x)  # type: ignore[no-any-return]
+        y = normalized_for(
+            ops, block.c_fc.weight, block.ln_2, self.epsilon, x, at + "ln2.hook_normalized", observer
+        )  # [rows, n_embd]
+        y = self.neurons(ops, layer, block, y, observer)  # [rows, n_inner]
+        x = added(ops, x, y, block.mlp_c_proj, at + "hook_mlp_out", observer)  # [rows, n_embd]
+        return see(ops, at + "hook_resid_post", x)
 
-    def attention(self, ops: Ops, layer: int, block: Block, x: Rows, batch: Batch, see: See) -> Float32:
+    def attention(self, ops: Ops, layer: int, block: Block, x: Rows, batch: Batch, observer: Observer) -> Float32:
         """Causal self-attention (Vaswani et al., 2017) over the caches and the new tokens, before its projection."""
-        config, at = self.config, f"blocks.{layer}.attn."
+        config, see, at = self.config, observer.see, f"blocks.{layer}.attn."
         heads = (batch.form.rows, 3, config.n_head, config.head_dim)
         qkv = ops.linear(x, block.c_attn.weight, block.c_attn.bias).reshape(heads)  # [rows, 3, n_head, head_dim]
-        q = see(at + "hook_q", qkv[:, 0])  # [rows, n_head, head_dim]
-        k = see(at + "hook_k", qkv[:, 1])  # [rows, n_head, head_dim]
-        v = see(at + "hook_v", qkv[:, 2])  # [rows, n_head, head_dim]
-        z = see(at + "hook_z", ops.attention_batch(q, k, v, batch, layer, self.scale(layer)))  # as q
-        return z.reshape(batch.form.rows, config.n_embd)  # type: ignore[no-any-return]
+        q = see(ops, at + "hook_q", qkv[:, 0])  # [rows, n_head, head_dim]
+        k = see(ops, at + "hook_k", qkv[:, 1])  # [rows, n_head, head_dim]
+        v = see(ops, at + "hook_v", qkv[:, 2])  # [rows, n_head, head_dim]
+        scores, pattern = at + "hook_attn_scores", at + "hook_pattern"  # [n_head, rows, keys]
+        z = attended(
+            ops, q, k, v, batch, layer, self.scale(layer), scores, pattern, observer
+        )  # [rows, n_head, head_dim]
+        return see(ops, at + "hook_z", z)
 
     def scale(self, layer: int) -> float:
         """What attention scores are multiplied by."""
         scale = self.config.head_dim**-0.5 if self.config.scale_attn_weights else 1.0
         return scale / (layer + 1) if self.config.scale_attn_by_inverse_layer_idx else scale
 
-    def neurons(self, ops: Ops, layer: int, block: Block, x: Rows, see: See) -> Rows:
+    def neurons(self, ops: Ops, layer: int, block: Block, x: Rows, observer: Observer) -> Rows:
         """The feed-forward network up to its activations: [rows, n_embd] -> [rows, n_inner]."""
-        at, fc, activation = f"blocks.{layer}.mlp.", block.c_fc, self.config.activation
-        if see is unobserved:
-            return ops.linear_for(block.mlp_c_proj.weight, x, fc.weight, fc.bias, activation=activation)
-        y = see(at + "hook_pre", ops.linear(x, fc.weight, fc.bias))  # [rows, n_inner]
-        return see(at + "hook_post", ops.activation(activation, y))  # type: ignore[no-any-return]
+        pre, post = f"blocks.{layer}.mlp.hook_pre", f"blocks.{layer}.mlp.hook_post"  # [rows, n_inner] both
+        return activated(ops, block.mlp_c_proj.weight, x, block.c_fc, self.config.activation, pre, post, observer)
 
     def norm(self, ops: Ops, norm: Norm, x: Float32) -> Float32:
         """Layer normalisation with the model's epsilon.  [rows, n_embd] -> the same."""
-        return ops.layer_norm(x, norm.weight, norm.bias, self.config.layer_norm_epsilon)
+        return ops.layer_norm(x, norm.weight, norm.bias, self.epsilon)
 
-    def norm_for(self, ops: Ops, norm: Norm, linear: Linear, x: Float32, site: str, see: See) -> Rows:
-        """The same, on its way into a product: in eight bits where nobody looks at it and the product takes these."""
-        if see is unobserved:
-            return ops.layer_norm_for(linear.weight, x, norm.weight, norm.bias, self.config.layer_norm_epsilon)
-        return see(site, self.norm(ops, norm, x))  # type: ignore[no-any-return]
-
-
-def added(ops: Ops, x: Float32, y: Rows, linear: Linear, site: str, see: See) -> Float32:
-    """x + linear(y), in one operation where nobody looks at what is added; the same bits either way.
-
-    x: [rows, outputs], y: [rows, inputs] -> as x.
-    """
-    if see is unobserved:
-        return ops.linear(y, linear.weight, linear.bias, residual=x)
-    return ops.add(x, see(site, ops.linear(y, linear.weight, linear.bias)))
+    @property
+    def epsilon(self) -> float:
+        """What layer normalisation adds to the variance."""
+        return self.config.layer_norm_epsilon

@@ -16,8 +16,8 @@ from glassformer.formats.sharded import PACKED_FORMAT
 from glassformer.formats.sharded import Weights as WeightFiles
 from glassformer.formats.strict_json import brief
 from glassformer.models.config import GPT2Config, expected_tensors
-from glassformer.models.gpt2 import Matrix, Weights
 from glassformer.models.reader import TRANSPOSED, Held, Progress, assemble, by_size, is_matrix, matrix_bits
+from glassformer.models.weights import Matrix, Weights
 from glassformer.runtime.layout import BLOCK, GROUP, code_shape, packed_shape, scale_shape
 from glassformer.runtime.packed import KINDS, QUANTIZED, STORED, PackedMatrix, Table
 from glassformer.runtime.quantized import QuantizationError, QuantizedMatrix

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from glassformer.formats.sharded import Weights as WeightFiles
 from glassformer.models.config import GPT2Config, expected_tensors
-from glassformer.models.gpt2 import Block, Linear, Matrix, Norm, Weights
+from glassformer.models.weights import Block, Linear, Matrix, Norm, Weights
 from glassformer.runtime.engine import Ops
 from glassformer.runtime.packed import (
     KINDS,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from glassformer.models.editing import Run
+from glassformer.models.observer import UNOBSERVED, Observer
+from glassformer.models.observing import Inputs, Look, Observing
 from glassformer.runtime.batch import Batch, Form, Part
 from glassformer.runtime.engine import Ops
 from glassformer.runtime.executor import Eager
@@ -17,7 +20,7 @@ from glassformer.runtime.plan import Plan, Recorder
 from glassformer.runtime.sampling import Sampler
 
 Float32 = npt.NDArray[np.float32]
-Forward = Callable[[Ops, Batch], Float32]
+Forward = Callable[[Ops, Batch, Observer], Float32]
 
 FEW = 8  # rows, for which a pass does little but read the weights
 KEPT_BYTES = 16 << 20  # of buffers, in plans that wait to be used again
@@ -25,11 +28,29 @@ KEPT_BYTES = 16 << 20  # of buffers, in plans that wait to be used again
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """A recorded pass: the batch that it reads and the logits that it writes, [rows of logits, vocab_size]."""
+    """A recorded pass: the batch that it reads and the logits that it writes, [rows of logits, vocab_size].
+
+    inputs: what it reads besides, if it is observed.
+    """
 
     batch: Batch
     plan: Plan
     logits: Float32
+    inputs: Inputs | None
+
+    def point(self, parts: Sequence[Part], look: Look | None, runs: Sequence[Run]) -> None:
+        """Let the plan be that of these sequences and of this look."""
+        self.batch.fill(parts)
+        self.plan.point(self.batch.memory, parts[0][1].pool.memory)
+        if look is None or self.inputs is None:
+            return
+        self.inputs.fill(look, runs)
+        if look.frame is not None:
+            self.plan.point(self.inputs.memory, look.frame.memory)
+        if look.observation.edits:
+            self.plan.point(self.inputs.values, look.observation.values[0])
+        if look.observation.resume is not None:
+            self.plan.point(self.inputs.residual, look.observation.resume.residual)
 
 
 class Steps:
@@ -37,15 +58,14 @@ class Steps:
 
     def __init__(self, executor: Eager, forward: Forward) -> None:
         self.executor, self.forward = executor, forward
-        self.steps: OrderedDict[Form, Step] = OrderedDict()
+        self.steps: OrderedDict[Hashable, Step] = OrderedDict()
         self.turn = threading.Lock()  # plans have one set of buffers
 
-    def run(self, form: Form, parts: Sequence[Part]) -> Float32:
-        """The logits of a batch of this form, in an array of the caller's own."""
+    def run(self, form: Form, parts: Sequence[Part], look: Look | None = None, runs: Sequence[Run] = ()) -> Float32:
+        """The logits of a batch of this form, in an array of the caller's own; `runs`: its sequences, for the look."""
         with self.turn:
-            step = self.find(form)
-            step.batch.fill(parts)
-            step.plan.point(step.batch.memory, parts[0][1].pool.memory)
+            step = self.find(form, look)
+            step.point(parts, look, runs)
             step.plan.replay()
             return step.logits[: len(parts) if form.last_only else form.rows].copy()
 
@@ -53,27 +73,29 @@ class Steps:
         """Pass after pass over one row, each over the token that the one before it led to."""
         with self.turn:
             step = self.find(form)
-            step.batch.fill([part])
-            step.plan.point(step.batch.memory, part[1].pool.memory)
+            step.point([part], None, ())
             step.plan.replay(count, sampler.behind(step.logits, step.batch.ids, step.batch.positions, step.batch.tiles))
 
-    def find(self, form: Form) -> Step:
-        """The plan for a form."""
-        if form in self.steps:
-            self.steps.move_to_end(form)
+    def find(self, form: Form, look: Look | None = None) -> Step:
+        """The plan for a form, and for the sites that are looked at."""
+        key = form if look is None else (form, look.observation.key)
+        if key in self.steps:
+            self.steps.move_to_end(key)
         else:
-            self.steps[form] = self.record(form)
+            self.steps[key] = self.record(form, look)
             self.forget()
             if len(self.steps) > 1:  # not before the first token, which somebody waits for
                 self.executor.give_back()
-        return self.steps[form]
+        return self.steps[key]
 
-    def record(self, form: Form) -> Step:
+    def record(self, form: Form, look: Look | None) -> Step:
         """Run the forward pass once on a recorder, with something that stands for the caches' memory."""
         recorder = Recorder(self.executor, reading=form.rows <= FEW)
         batch = Batch.empty(form, np.zeros(1, np.uint8))
-        logits = self.forward(Ops(recorder), batch)
-        return Step(batch, recorder.plan([logits], batch.tiles), logits)
+        inputs = None if look is None else Inputs(form, look, real=False)
+        observer = UNOBSERVED if look is None or inputs is None else Observing(look.observation, inputs)
+        logits = self.forward(Ops(recorder), batch, observer)
+        return Step(batch, recorder.plan([logits], batch.tiles), logits, inputs)
 
     def forget(self) -> None:
         """Drop the plans that were not used for longest, beyond what may be kept. The newest stays."""
@@ -81,3 +103,17 @@ class Steps:
         while sum(sizes) > KEPT_BYTES and len(sizes) > 1:
             self.steps.popitem(last=False)
             sizes.pop(0)
+
+
+def run_now(
+    ops: Ops, forward: Forward, form: Form, parts: Sequence[Part], look: Look | None, runs: Sequence[Run]
+) -> Float32:
+    """The same without a plan: operation by operation, so that functions can be called between."""
+    batch = Batch.empty(form, parts[0][1].pool.memory)
+    batch.fill(parts)
+    if look is None:
+        return forward(ops, batch, UNOBSERVED)
+    inputs = Inputs(form, look, real=True)
+    inputs.fill(look, runs)
+    rows, keys = sum(run.tokens for run in runs), max(run.past + run.tokens for run in runs)
+    return forward(ops, batch, Observing(look.observation, inputs, rows, keys))

@@ -6,8 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from glassformer.kernels.attention import KEYS, append, attention, query_rows, scratch_size
+from glassformer.kernels.attention_mix import attention_mix
 from glassformer.runtime.arrays import Float32, ShapeError, as_float32
 from glassformer.runtime.batch import Batch, batch_of
+from glassformer.runtime.capture import Square, Target, pattern
 from glassformer.runtime.executor import Cost, Executor, Launch
 from glassformer.runtime.kv_cache import CACHE_KINDS, KVCache, Layout
 from glassformer.simd.types import byte_size
@@ -38,9 +40,13 @@ def attend(
 
 
 def attend_batch(
-    executor: Executor, q: Float32, k: Float32, v: Float32, batch: Batch, layer: int, scale: float
-) -> Float32:
-    """Attention of a batch's rows, each over its own sequence.  q, k, v: [rows, n_head, head_dim] of one row stride."""
+    executor: Executor, q: Float32, k: Float32, v: Float32, batch: Batch, layer: int, scale: float,
+    scores: Target | None = None,
+) -> Float32:  # fmt: skip
+    """Attention of a batch's rows, each over its own sequence.  q, k, v: [rows, n_head, head_dim] of one row stride.
+
+    scores: where the scores go that are computed on the way.
+    """
     form, layout = batch.form, batch.form.layout
     rows, n_head, head_dim = q.shape
     kind, stride = CACHE_KINDS[layout.kind], q.strides[0] // 4
@@ -57,13 +63,61 @@ def attend_batch(
     size = scratch_size(form.tile_rows, queries, vectors)
     scratch = executor.empty((tasks, size))  # [tasks, size]
     width = n_head * head_dim
-    kernel = attention.specialise(VECTORS=vectors, QUERIES=queries, APPEND=form.one_tile, **held)
+    kernel = attention.specialise(
+        VECTORS=vectors, QUERIES=queries, APPEND=form.one_tile, SCORES=scores is not None, **held
+    )
+    kept = (None, None, None, 0) if scores is None else (scores.frame, scores.table, scores.targets, scores.number)
     arguments = (
         q, k, v, batch.memory, out, scratch, batch.tiles, batch.table, stride, width, form.tiles, size, *where, scale,
+        *kept,
     )  # fmt: skip
     # A query and a key cost a multiplication and an addition per dimension, and so does the sum of values.
     cost = Cost(0, 12 * q.size, 4 * width, 2 * width * byte_size(kind))
     executor.run(Launch(kernel, arguments, tasks, 2 * q.size * form.blocks * KEYS, cost))
+    return out
+
+
+def square(executor: Executor, batch: Batch, n_head: int) -> Square:
+    """Room for a number for each head, each row and each position that the batch's form allows."""
+    form = batch.form
+    keys = form.blocks * KEYS
+    data = executor.empty((n_head, form.rows, keys))  # [n_head, rows, keys]
+    table = np.array([form.rows, keys, keys, 0], np.int64)
+    return Square(data, Target(data, table, np.arange(form.rows), 0))
+
+
+def attention_scores(
+    executor: Executor, q: Float32, k: Float32, v: Float32, batch: Batch, layer: int, scale: float
+) -> Square:
+    """The scores alone, keys and values joining the cache; what attention makes of them besides is given up."""
+    scores = square(executor, batch, q.shape[1])
+    attend_batch(executor, q, k, v, batch, layer, scale, scores.target)
+    return scores
+
+
+def attention_pattern(executor: Executor, scores: Square, batch: Batch) -> Square:
+    """The softmax of scores, each row's up to its own position."""
+    n_head = len(scores.data)
+    made = square(executor, batch, n_head)
+    pattern(executor, scores.target, made.target, batch.positions, n_head, scores.data.size)
+    return made
+
+
+def mix(executor: Executor, weights: Square, batch: Batch, layer: int) -> Float32:
+    """The values of the caches, mixed by weights: [rows, n_head, head_dim]."""
+    form, layout = batch.form, batch.form.layout
+    n_head, rows, pitch = weights.data.shape
+    out = executor.empty((rows, n_head, layout.head_dim))  # [rows, n_head, head_dim]
+    kernel = attention_mix.specialise(
+        VECTORS=layout.padded // 16, W=CACHE_KINDS[layout.kind], QUANTIZED=layout.quantized
+    )
+    where = (layer * layout.layer_stride, layout.block_stride, layout.chunk_stride, layout.head_dim)
+    width = n_head * layout.head_dim
+    arguments = (
+        weights.data, batch.memory, out, batch.tiles, batch.table, rows, pitch, width, form.tiles, *where,
+    )  # fmt: skip
+    cost = Cost(0, 4 * weights.data.size, 2 * width, width * byte_size(CACHE_KINDS[layout.kind]))
+    executor.run(Launch(kernel, arguments, n_head * form.tiles, weights.data.size * layout.head_dim, cost))
     return out
 
 

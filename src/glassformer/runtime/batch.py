@@ -117,10 +117,11 @@ def batch_of(cache: KVCache, tokens: int, vector_bits: int) -> Batch:
 
 
 class Piece(NamedTuple):
-    """Tokens of one part of a batch; `ends`: they are its last."""
+    """Tokens of one part of a batch, from its token number `first` on; `ends`: they are its last."""
 
     part: int
     ids: Int32
+    first: int
     ends: bool
 
 
@@ -131,7 +132,7 @@ def passes(parts: Sequence[Part], rows: int) -> Iterator[list[Piece]]:
     for number, (ids, _) in enumerate(parts):
         for first in split(len(ids), room, rows):
             taken = ids[first : first + room]
-            group.append(Piece(number, taken, first + len(taken) == len(ids)))
+            group.append(Piece(number, taken, first, first + len(taken) == len(ids)))
             room -= len(taken)
             if room == 0:
                 yield group

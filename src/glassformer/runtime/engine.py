@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from glassformer.kernels import activation, elementwise
 from glassformer.kernels.activation import identity
+from glassformer.kernels.attention import KEYS
 from glassformer.kernels.embedding import embedding
 from glassformer.kernels.matmul import BLOCK
 from glassformer.kernels.softmax import softmax
@@ -24,13 +25,22 @@ from glassformer.runtime.arrays import (
     broadcast_shape,
     rows_of,
 )
-from glassformer.runtime.attention import attend, attend_batch, head_rows, one_stride
+from glassformer.runtime.attention import (
+    attend,
+    attend_batch,
+    attention_pattern,
+    attention_scores,
+    head_rows,
+    mix,
+    one_stride,
+)
 from glassformer.runtime.batch import Batch
+from glassformer.runtime.capture import Change, Square, Target, change, keep, pattern
 from glassformer.runtime.epilogue import Epilogue
 from glassformer.runtime.executor import Cost, Executor, Launch
 from glassformer.runtime.kv_cache import KVCache
 from glassformer.runtime.linear import linear, linear_for, matmul_arrays
-from glassformer.runtime.normalization import normalize, normalize_q8
+from glassformer.runtime.normalization import deviations, normalize, normalize_q8
 from glassformer.runtime.packed import PackedMatrix, Table
 from glassformer.runtime.paired import PairedMatrix
 from glassformer.runtime.quantized import QuantizedMatrix, QuantizedRows, embedding_rows_q8
@@ -222,6 +232,10 @@ class Ops:
         """Layer normalisation of the last axis (Ba et al., 2016).  x: [..., width], weight, bias: [width]."""
         return normalize(self.executor, x, weight, bias, epsilon)
 
+    def deviation(self, x: npt.ArrayLike, epsilon: float = 1e-5) -> Float32:
+        """What `layer_norm` divides by: sqrt(variance + epsilon) of the last axis.  [..., width] -> [..., 1]."""
+        return deviations(self.executor, x, epsilon)
+
     def layer_norm_for(
         self, matrix: PackedMatrix | QuantizedMatrix, x: npt.ArrayLike, weight: npt.ArrayLike, bias: npt.ArrayLike,
         epsilon: float = 1e-5,
@@ -276,11 +290,50 @@ class Ops:
         return attend(self.executor, q, k, v, cache, layer, scale)
 
     def attention_batch(
-        self, q: Float32, k: Float32, v: Float32, batch: Batch, layer: int, scale: float | None = None
-    ) -> Float32:
+        self, q: Float32, k: Float32, v: Float32, batch: Batch, layer: int, scale: float | None = None,
+        *, scores: Target | None = None,
+    ) -> Float32:  # fmt: skip
         """The same for rows of several sequences at once, each over its own cache.
 
-        q, k, v: [rows, n_head, head_dim], views of one row stride -> [rows, n_head, head_dim].
+        q, k, v: [rows, n_head, head_dim], views of one row stride -> [rows, n_head, head_dim]. scores: where the scaled
+        and masked scores go, which are computed on the way; they change no bit of the result.
         """
         q, k, v = one_stride(head_rows(q, "q"), head_rows(k, "k"), head_rows(v, "v"))
-        return attend_batch(self.executor, q, k, v, batch, layer, q.shape[2] ** -0.5 if scale is None else scale)
+        scale = q.shape[2] ** -0.5 if scale is None else scale
+        return attend_batch(self.executor, q, k, v, batch, layer, scale, scores)
+
+    def attention_scores(self, q: Float32, k: Float32, v: Float32, batch: Batch, layer: int, scale: float) -> Square:
+        """The first third of `attention_batch` by itself: scaled scores [n_head, rows, keys], -infinity where masked.
+
+        Keys and values join the caches.
+        """
+        q, k, v = one_stride(head_rows(q, "q"), head_rows(k, "k"), head_rows(v, "v"))
+        return attention_scores(self.executor, q, k, v, batch, layer, scale)
+
+    def attention_pattern(self, scores: Square, batch: Batch) -> Square:
+        """The second third: the softmax of each row's scores up to its own position, 0 behind."""
+        return attention_pattern(self.executor, scores, batch)
+
+    def attention_mix(self, weights: Square, batch: Batch, layer: int) -> Float32:
+        """The last third: the caches' values mixed by weights [n_head, rows, keys] -> [rows, n_head, head_dim].
+
+        Weights of positions behind a row's own are not looked at. Within 1e-6 relative of `attention_batch`, which
+        computes the softmax while it mixes.
+        """
+        return mix(self.executor, weights, batch, layer)
+
+    # ------------------------------------------------------------ looking inside
+
+    def keep(self, x: Float32 | Square, target: Target) -> None:
+        """Copy the rows of x that are asked for into a frame.  x: [rows, ...], rows contiguous, at any distance."""
+        keep(self.executor, x, target)
+
+    def keep_pattern(self, scores: Target, target: Target, batch: Batch) -> None:
+        """Attention weights of scores that lie in a frame, into a frame; the two may be one place."""
+        form = batch.form
+        work = form.layout.n_head * form.rows * form.blocks * KEYS
+        pattern(self.executor, scores, target, batch.positions, form.layout.n_head, work)
+
+    def edit(self, x: Float32 | Square, wanted: Change) -> None:
+        """Change rows of x in place, as a small array says when the launch runs."""
+        change(self.executor, x, wanted)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from glassformer.kernels.normalization import layer_norm, layer_norm_q8
+from glassformer.kernels.normalization import deviation, layer_norm, layer_norm_q8
 from glassformer.runtime.arrays import Float32, ShapeError, as_float32
 from glassformer.runtime.executor import Cost, Executor, Launch
 from glassformer.runtime.quantized import QuantizedRows, empty_rows
@@ -40,6 +40,18 @@ def normalize_q8(
     cost = Cost(11 * source.size, 5 * source.size)
     executor.run(Launch(layer_norm_q8.specialise(), arguments, made.rows, 6 * source.size, cost))
     return made
+
+
+def deviations(executor: Executor, x: npt.ArrayLike, epsilon: float) -> Float32:
+    """What a layer normalisation divides rows by; see `Ops.deviation`."""
+    source = as_float32(x)
+    if source.ndim == 0:
+        raise ShapeError("deviation: a scalar has no rows; expected [..., width]")
+    out = executor.empty((*source.shape[:-1], 1))  # [..., 1]
+    if out.size and source.size:
+        arguments = (source, out, source.shape[-1], float(epsilon))
+        executor.run(Launch(deviation.specialise(), arguments, out.size, 3 * source.size, Cost(0, 4 * source.size)))
+    return out
 
 
 def checked(
