@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Self, overload
 
 from glassformer.generation.model import TextModel
 from glassformer.generation.network import Float32
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from glassformer.introspect.capture import Names, Positions
     from glassformer.introspect.head_scores import HeadScores
     from glassformer.introspect.hooks import Hook
+    from glassformer.introspect.interventions import Intervention
     from glassformer.introspect.lens import LogitLens
     from glassformer.introspect.sites import Site
     from glassformer.introspect.surprise import Surprise
@@ -98,6 +100,31 @@ class Model(TextModel):
         from glassformer.introspect.hooks import run_with_hooks
 
         return run_with_hooks(self, prompt, hooks)
+
+    def edit(self, *interventions: Intervention) -> AbstractContextManager[Self]:
+        """Change the model for the length of a block: `with model.edit(Zero("z", layer=9, head=6)): ...`.
+
+        Everything that is asked of it there is computed with the interventions, which
+        `glassformer.introspect.interventions` documents: text, logits, scores, captures. Blocks may be nested: the outer
+        one's come first. Behind the block the model is what it was, whatever happened; the weights are never touched.
+        The change is in this object, for all threads that use it: where others do, take `edited`.
+
+        Raises:
+            IntrospectionError: if an intervention does not fit the model.
+        """
+        from glassformer.introspect.edit import edit
+
+        return edit(self, interventions)
+
+    def edited(self, *interventions: Intervention) -> Self:
+        """Another model over the same weights, with interventions; this one stays as it is.
+
+        Raises:
+            IntrospectionError: if an intervention does not fit the model.
+        """
+        from glassformer.introspect.edit import edited
+
+        return edited(self, interventions)
 
     def surprise(self, prompt: Prompt, *, top: int = 5) -> Surprise:
         """How much each token of a text surprises the model; see `glassformer.introspect.surprise.surprise`."""
