@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Self, overload
 
+from glassformer.generation.asked import Asked, BadWord
 from glassformer.generation.model import TextModel
 from glassformer.generation.network import Float32
 from glassformer.generation.prompt import Prompt, Prompts
@@ -18,9 +19,13 @@ if TYPE_CHECKING:
     from glassformer.introspect.hooks import Hook
     from glassformer.introspect.interventions import Intervention
     from glassformer.introspect.lens import LogitLens
+    from glassformer.introspect.metrics import Metric
+    from glassformer.introspect.neurons import Neuron
+    from glassformer.introspect.patching import PatchSweep
     from glassformer.introspect.sites import Site
     from glassformer.introspect.surprise import Surprise
     from glassformer.introspect.tokens import Token
+    from glassformer.introspect.trace import TraceStep
 
 VOCABULARY_FILES = ("vocab.json", "merges.txt", "tokenizer.json")
 
@@ -101,6 +106,32 @@ class Model(TextModel):
 
         return run_with_hooks(self, prompt, hooks)
 
+    def trace(
+        self,
+        prompt: Prompt,
+        *,
+        names: Names = None, hooks: Sequence[Hook] = (), limit: int | None = None, max_new_tokens: int = 20,
+        do_sample: bool | None = None, temperature: float | None = None, top_k: int | None = None,
+        top_p: float | None = None, min_p: float | None = None, typical_p: float | None = None,
+        repetition_penalty: float | None = None, presence_penalty: float | None = None,
+        frequency_penalty: float | None = None, logit_bias: Mapping[int, float] | None = None,
+        bad_words: Sequence[BadWord] | None = None, seed: int | None = None,
+        stop: str | Sequence[str] | None = None, stop_ids: Sequence[int] | None = None, ignore_eos: bool = False,
+    ) -> Iterator[TraceStep]:  # fmt: skip
+        """Continue a prompt and keep what is computed for each token: the tokens of `generate` with the same arguments.
+
+        `glassformer.introspect.trace.trace` documents names, hooks, limit and errors.
+        """
+        from glassformer.introspect.trace import trace
+
+        asked = Asked(
+            max_new_tokens=max_new_tokens, do_sample=do_sample, temperature=temperature, top_k=top_k, top_p=top_p,
+            min_p=min_p, typical_p=typical_p, repetition_penalty=repetition_penalty,
+            presence_penalty=presence_penalty, frequency_penalty=frequency_penalty, logit_bias=logit_bias,
+            bad_words=bad_words, seed=seed, stop=stop, stop_ids=stop_ids, ignore_eos=ignore_eos, speculate=False,
+        )  # fmt: skip
+        return trace(self, self._continuation(prompt, asked)[0], names, hooks=hooks, limit=limit)
+
     def edit(self, *interventions: Intervention) -> AbstractContextManager[Self]:
         """Change the model for the length of a block: `with model.edit(Zero("z", layer=9, head=6)): ...`.
 
@@ -148,3 +179,25 @@ class Model(TextModel):
         from glassformer.introspect.head_scores import head_scores
 
         return head_scores(self, kind, prompt, tokens=tokens, sequences=sequences, seed=seed)
+
+    def patch_sweep(
+        self, clean: Prompt, corrupted: Prompt, metric: Metric, site: str = "z",
+        over: Sequence[str] = ("layer", "head"), *, layers: Sequence[int] | None = None,
+        heads: Sequence[int] | None = None, positions: Positions = None, metric_at: int | None = -1,
+    ) -> PatchSweep:  # fmt: skip
+        """What a metric becomes as activations of one run come into another.
+
+        `glassformer.introspect.patching.patch_sweep` documents parameters and errors.
+        """
+        from glassformer.introspect.patching import patch_sweep
+
+        return patch_sweep(
+            self, clean, corrupted, metric, site, over, layers=layers, heads=heads, positions=positions,
+            metric_at=metric_at,
+        )  # fmt: skip
+
+    def neuron(self, layer: int, index: int, source: Prompt | ActivationCache, *, top: int = 10) -> Neuron:
+        """One neuron over a text or a cache, and what it speaks for; see `glassformer.introspect.neurons.neuron`."""
+        from glassformer.introspect.neurons import neuron
+
+        return neuron(self, layer, index, source, top=top)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from glassformer.introspect.capture import read
 from glassformer.introspect.sites import chosen
-from glassformer.models.observer import Observation
+from glassformer.models.observer import Call, Observation
 
 if TYPE_CHECKING:
     from glassformer.generation.model import TextModel
@@ -43,8 +43,25 @@ def run_with_hooks(model: TextModel, prompt: Any, hooks: Sequence[Hook]) -> Floa
         ShapeError: if a function returns another shape.
         PromptError, ContextError: as `TextModel.logits`.
     """
-    called = frozenset(site.name for glob, _ in hooks for site in chosen(model.config, glob))
+    called, call = calling(model, hooks)
     ids = read(model, prompt, "the text")
+    network: Any = model.network
+    found: Float32 = network.forward(
+        np.array(ids, np.int32),
+        network.new_cache(len(ids)),
+        last_only=False,
+        observation=Observation(called=called, call=call),
+    )
+    return found
+
+
+def calling(model: TextModel, hooks: Sequence[Hook]) -> tuple[frozenset[str], Call | None]:
+    """The sites at which functions are called, and one function that calls them.
+
+    Raises:
+        IntrospectionError: for globs of no site.
+    """
+    called = frozenset(site.name for glob, _ in hooks for site in chosen(model.config, glob))
 
     def call(site: str, x: Float32) -> Float32 | None:
         parts = site.split(".")
@@ -56,9 +73,4 @@ def run_with_hooks(model: TextModel, prompt: Any, hooks: Sequence[Hook]) -> Floa
                 changed = changed if found is None else found
         return changed
 
-    network: Any = model.network
-    observation = Observation(called=called, call=call)
-    found: Float32 = network.forward(
-        np.array(ids, np.int32), network.new_cache(len(ids)), last_only=False, observation=observation
-    )
-    return found
+    return called, call if called else None

@@ -7,8 +7,7 @@ One forward pass. Each line states the shape of its result, and names the site a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +16,7 @@ from glassformer.models.config import GPT2Config
 from glassformer.models.editing import Run
 from glassformer.models.fusion import Rows, activated, added, attended, normalized, normalized_for, projected
 from glassformer.models.observer import UNOBSERVED, Observation, Observer
-from glassformer.models.observing import Look, check_look
-from glassformer.models.sites import site_places
+from glassformer.models.observing import Look, Looks
 from glassformer.models.steps import Steps, run_now
 from glassformer.models.weights import Block, Norm, Weights
 from glassformer.runtime.arrays import ShapeError
@@ -49,12 +47,13 @@ class GPT2:
             cache_dtype = "f16" if isinstance(weights.lm_head, QuantizedMatrix) else "f32"
         self.layout = Layout(config.n_layer, config.n_head, config.head_dim, cache_dtype)
         self.spare = Spare()
+        self.looks = Looks(config)
         self.steps = Steps(ops.executor, self.step) if isinstance(ops.executor, Eager) else None
 
-    @cached_property
-    def places(self) -> dict[str, Place]:
+    @property
+    def places(self) -> Mapping[str, Place]:
         """The sites, and the shape of what is found at each."""
-        return site_places(self.config)
+        return self.looks.places
 
     def new_cache(self, capacity: int) -> KVCache:
         """An empty cache for so many tokens."""
@@ -91,7 +90,7 @@ class GPT2:
         tokens = sum(len(ids) for ids, _ in parts)
         look = None if observation is None else Look(observation, frame, self.places)
         if look is not None:
-            check_look(look, self.config.n_layer, tokens)
+            self.looks.check(look, tokens)
         for ids, cache in parts:
             cache.reserve(len(ids))
         if not parts:

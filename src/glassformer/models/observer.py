@@ -196,11 +196,15 @@ class Observation:
                 parts.append(edit.values.reshape(-1))
         return np.concatenate(parts), tuple(starts.get(id(edit.values), 0) for edit in self.edits)
 
-    @property
+    @cached_property
     def final(self) -> bool:
         """Whether it is about what is computed, unless asked, for the last rows alone."""
-        sites = (*self.names, *self.called, *(edit.site for edit in self.edits))
-        return any(site.startswith(FINAL) for site in sites)
+        return any(site.startswith(FINAL) for site in self.sites)
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """Every site that it is about."""
+        return (*self.names, *self.called, *(edit.site for edit in self.edits))
 
 
 def slots_of(edits: tuple[Edit, ...]) -> list[tuple[str, tuple[int, ...]]]:

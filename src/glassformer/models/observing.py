@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from glassformer.models.config import GPT2Config
 from glassformer.models.editing import Run, check_edit, fill_change
-from glassformer.models.observer import Observation
+from glassformer.models.observer import Observation, Resume
+from glassformer.models.sites import site_places
 from glassformer.runtime.arrays import ShapeError
 from glassformer.runtime.batch import Form
 from glassformer.runtime.capture import Change, Square, Target
@@ -130,35 +134,51 @@ class Observing:
         view[...] = found
 
 
-def check_look(look: Look, n_layer: int, tokens: int) -> None:
-    """Refuse sites that a pass does not come by, and edits that reach beyond a row: kernels look at neither.
+class Looks:
+    """What can be looked at in a model, and whether a look is possible; the latest one is not checked twice."""
 
-    tokens: of the batch.
+    def __init__(self, config: GPT2Config) -> None:
+        self.config = config
+        self.checked: tuple[weakref.ref[Observation], weakref.ref[FrameLayout] | None] | None = None
 
-    Raises:
-        ShapeError: with what was found and what there is.
-    """
-    observation, places = look.observation, look.places
-    for site in (*observation.names, *observation.called, *(edit.site for edit in observation.edits)):
-        if site not in places:
-            raise ShapeError(f"there is no site {site!r} in this model; model.sites() names them")
-    kept = () if look.frame is None else tuple(look.frame.layout.places)
-    if kept != observation.names:
-        raise ShapeError(f"a frame for {len(kept)} sites meets an observation of {len(observation.names)}")
-    for edit in observation.edits:
-        check_edit(edit, places[edit.site])
-    resume = observation.resume
-    if resume is None:
-        return
-    width = prod(places["hook_embed"].shape)
-    if not 0 <= resume.layer <= n_layer or resume.residual.shape != (tokens, width):
+    @cached_property
+    def places(self) -> dict[str, Place]:
+        """The sites, and the shape of what is found at each."""
+        return site_places(self.config)
+
+    def check(self, look: Look, tokens: int) -> None:
+        """Refuse sites that a pass does not come by, and edits that reach beyond a row: kernels look at neither.
+
+        tokens: of the batch.
+
+        Raises:
+            ShapeError: with what was found and what there is.
+        """
+        observation, layout = look.observation, None if look.frame is None else look.frame.layout
+        if observation.resume is not None:
+            check_resume(observation, observation.resume, self.config, tokens)
+        known = self.checked
+        if known is not None and known[0]() is observation and (known[1] and known[1]()) is layout:
+            return
+        for site in observation.sites:
+            if site not in self.places:
+                raise ShapeError(f"there is no site {site!r} in this model; model.sites() names them")
+        kept = {} if layout is None else layout.places
+        if tuple(kept) != observation.names or any(kept[name] != self.places[name] for name in kept):
+            raise ShapeError(f"a frame for {len(kept)} sites meets an observation of {len(observation.names)}")
+        for edit in observation.edits:
+            check_edit(edit, self.places[edit.site])
+        self.checked = weakref.ref(observation), None if layout is None else weakref.ref(layout)
+
+
+def check_resume(observation: Observation, resume: Resume, config: GPT2Config, tokens: int) -> None:
+    """Refuse a start that is not in the model, or sites before it."""
+    if not 0 <= resume.layer <= config.n_layer or resume.residual.shape != (tokens, config.n_embd):
         raise ShapeError(
-            f"resume: layer {resume.layer} with a residual {resume.residual.shape}; expected a layer up to {n_layer} "
-            f"and a residual ({tokens}, {width}), a row for each token of the batch"
+            f"resume: layer {resume.layer} with a residual {resume.residual.shape}; expected a layer up to "
+            f"{config.n_layer} and a residual ({tokens}, {config.n_embd}), a row for each token of the batch"
         )
-    skipped = [
-        site for site in (*observation.names, *(e.site for e in observation.edits)) if before(site, resume.layer)
-    ]
+    skipped = [site for site in observation.sites if before(site, resume.layer)]
     if skipped:
         raise ShapeError(f"{skipped[0]} is not computed by a pass that starts at layer {resume.layer}")
 

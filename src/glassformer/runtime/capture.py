@@ -67,7 +67,7 @@ class Change:
         self, rows: Int64, kind: str, head: int, begin: int, width: Int64, source: Int64, steps: tuple[int, int],
         factor: float,
     ) -> None:  # fmt: skip
-        """Say what is done to some rows: see `glassformer.kernels.edit`; steps: to the next head's values and number's."""
+        """Say what is done to rows, see `glassformer.kernels.edit`; steps: to the next head's values and number's."""
         said = (np.full(len(rows), x) for x in (KINDS[kind], head, begin, width, source, *steps))
         self.what[rows] = np.stack(list(said), axis=1)  # [rows, FIELDS]
         self.factors[rows] = factor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from glassformer.kernels.capture import FRAME_KEYS, FRAME_ROWS, PITCH, PLACES
 from glassformer.runtime.arrays import Float32, ShapeError
+from glassformer.runtime.memory import aligned
 
 Int64 = npt.NDArray[np.int64]
 LINE = 16  # numbers of a cache line, at which arrays begin
@@ -134,3 +136,30 @@ class Captured(Mapping[str, Float32]):
 
     def __contains__(self, site: object) -> bool:
         return site in self.frame.layout.places
+
+
+class FrameStore:
+    """Frames of one layout in one memory, each used again when nobody holds an array of it any more.
+
+    The first AHEAD bytes are made real at once, so that the passes do not wait for pages.
+
+    Raises:
+        MemoryError, ValueError: without room for so many frames.
+    """
+
+    AHEAD = 256 << 20
+
+    def __init__(self, layout: FrameLayout, count: int) -> None:
+        self.layout = layout
+        self.memory: Float32 = aligned(layout.count * count + 1, np.float32)
+        self.memory[: self.AHEAD // 4].fill(0.0)
+        self.free = list(range(count - 1, -1, -1))
+
+    def take(self, position: int) -> Frame:
+        """A frame for the row of one position, which looks at those up to its own."""
+        number = self.free.pop()
+        start = number * self.layout.count
+        # An array over a buffer and not over an array: arrays made of it refer to it, and not to the memory behind.
+        memory = np.frombuffer(self.memory[start : start + max(self.layout.count, 1)].data, np.float32)
+        weakref.finalize(memory, self.free.append, number).atexit = False
+        return Frame(self.layout, memory, None, position + 1)
