@@ -63,7 +63,7 @@ def write(change: Change, edit: Edit, source: int, rows: Int64, positions: Int64
     last = shape[-1]
     width = np.full(len(rows), change.width - edit.begin if edit.width is None else edit.width)
     if edit.square:  # up to the row's own position, and as far as there are values
-        width = np.clip(positions + 1 - edit.begin, 0, width)
+        width = np.clip(positions + 1 - edit.begin, 0, edit.width)
         width = np.minimum(width, last) if last > 1 else width
     steps = (last if len(shape) == 3 else 0, int(last > 1))
     head = -1 if edit.head is None else edit.head
