@@ -75,6 +75,7 @@ def surprise_from_logits(model: TextModel, prompt: Any, logits: Float32, *, top:
 def _logits(model: TextModel, ids: list[int]) -> Iterator[Float32]:
     """Logits [rows, vocab_size] after all tokens but the last, in pieces."""
     cache = model.network.new_cache(len(ids))
+    cache.prompt_length = len(ids)
     for first in range(0, len(ids) - 1, ROWS):
         piece = np.array(ids[first : min(first + ROWS, len(ids) - 1)], np.int32)
         yield model.network.forward(piece, cache, last_only=False)
