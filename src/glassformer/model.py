@@ -135,10 +135,10 @@ class Model(TextModel):
     def edit(self, *interventions: Intervention) -> AbstractContextManager[Self]:
         """Change the model for the length of a block: `with model.edit(Zero("z", layer=9, head=6)): ...`.
 
-        Everything that is asked of it there is computed with the interventions, which
-        `glassformer.introspect.interventions` documents: text, logits, scores, captures. Blocks may be nested: the outer
-        one's come first. Behind the block the model is what it was, whatever happened; the weights are never touched.
-        The change is in this object, for all threads that use it: where others do, take `edited`.
+        Everything that is asked of it there is computed with the interventions: text, logits, scores, captures;
+        `glassformer.introspect.interventions` says what they are. Blocks may be nested: the outer one's come first.
+        Behind the block the model is what it was, whatever happened; the weights are never touched. The change is in
+        this object, for all threads that use it: where others do, take `edited`.
 
         Raises:
             IntrospectionError: if an intervention does not fit the model.

@@ -142,7 +142,7 @@ SQUARES: dict[str, Case] = {
     ),
     "scores scaled": Case(Scale("attn_scores", 3, layer=1, head=[0, 2]), at(SCORES, 1), times([0, 2], 3.0)),
     "scores added by head": Case(
-        Add("attn_scores", drawn(HEADS, 1, 1), layer=0), at(SCORES, 0), plus(ALL, drawn(HEADS, 1, 1))
+        Add("attn_scores", drawn(HEADS, 1), layer=0, key=1), at(SCORES, 0), plus((ALL, ALL, 1), drawn(HEADS, 1))
     ),
     "a row of a pattern": Case(
         Patch("pattern", drawn(4), layer=0, head=0, position=4, key=slice(0, 4)),
