@@ -22,6 +22,7 @@ from glassformer.introspect.folding import (
     output_of_neurons,
     value_bias,
 )
+from glassformer.introspect.html import bar_list, heatmap, joined
 from glassformer.introspect.lens import lens_logits
 from glassformer.introspect.networks import network_of
 from glassformer.introspect.positions import Positions, rows_of
@@ -84,6 +85,16 @@ class Attribution(Result):
             name = self.name(*divmod(index, self.values.shape[1])) if inner else self.rest_names[index - units.size]
             found.append((name, float(both[index])))
         return found
+
+    def _repr_html_(self) -> str:
+        """The parts that matter most at the last of the positions, and a map of all units but neurons."""
+        what = repr(self.token) if self.against is None else f"{self.token!r} less {self.against!r}"
+        label = f"what adds to the logit of {what} after {self.tokens[-1]!r}, {self.coordinates} coordinates"
+        names, values = zip(*self.best(20), strict=True)
+        bars = bar_list(names, values, label=f"{label}: {self.logits[-1]:.3f} in all")
+        if self.unit == "neuron":
+            return bars
+        return joined(heatmap(self.values[..., -1], label=label, row_name="layer", column_name=self.unit), bars)
 
 
 def attribution_sites(n_layer: int, unit: str = "component") -> list[str]:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from glassformer.introspect.folding import centred
+from glassformer.introspect.html import table
 from glassformer.introspect.networks import network_of
 from glassformer.introspect.positions import numbers
 from glassformer.introspect.readout import RankedTokens, embedding_products, greatest, least, logit_effects
@@ -86,6 +87,19 @@ class CircuitSVD(Result):
     written: list[RankedTokens]
     read_opposite: list[RankedTokens]
     written_opposite: list[RankedTokens]
+
+    def _repr_html_(self) -> str:
+        """A row for each end of each direction: what is read, and what it leads to."""
+        rows = [
+            [f"{value:.3f}", *(" ".join(map(repr, side.tokens)) for side in sides)]
+            for value, *both in zip(
+                self.values, self.read, self.written, self.read_opposite, self.written_opposite, strict=True
+            )
+            for sides in (both[:2], both[2:])
+        ]
+        names = ["query", "key"] if self.kind == "qk" else ["read", "written"]
+        label = f"{self.kind.upper()} circuit of head {self.head} in layer {self.layer}"
+        return table(["singular value", *names], rows, label=label)
 
 
 def ov_circuit(model: TextModel, layer: int, head: int, *, folded: bool = True) -> Circuit:

@@ -20,6 +20,7 @@ from glassformer.generation.special_ids import start_id
 from glassformer.introspect.cache import ActivationCache
 from glassformer.introspect.capture import run_with_cache
 from glassformer.introspect.errors import IntrospectionError
+from glassformer.introspect.html import heatmap
 from glassformer.introspect.results import Result
 from glassformer.introspect.tokens import token_texts
 
@@ -54,6 +55,11 @@ class HeadScores(Result):
         order = np.argsort(-self.scores, axis=None, kind="stable")[:count]
         places = [divmod(int(place), self.scores.shape[1]) for place in order]
         return [(layer, head, float(self.scores[layer, head])) for layer, head in places]
+
+    def _repr_html_(self) -> str:
+        """Layers and heads, the cell the darker the higher the score."""
+        label = f"{self.kind} score of heads, mean over {self.queries} queries"
+        return heatmap(self.scores, label=label, row_name="layer", column_name="head", low=0.0, high=1.0)
 
 
 def _previous_token(ids: Int64) -> Mask:

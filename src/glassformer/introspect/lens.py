@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from glassformer.introspect.cache import ActivationCache
 from glassformer.introspect.errors import IntrospectionError
+from glassformer.introspect.html import heatmap, table
 from glassformer.introspect.networks import network_of
 from glassformer.introspect.positions import Positions, rows_of
 from glassformer.introspect.results import Result
@@ -56,6 +57,16 @@ class LogitLens(Result):
     follow_tokens: list[str]
     ranks: Int64
     logprobs: Float32
+
+    def _repr_html_(self) -> str:
+        """The most probable token at each depth and position, the cell the darker the more probable it is."""
+        if not self.top_ids.shape[2]:
+            return table(["site"], [[site] for site in self.sites], label="logit lens without tokens")
+        return heatmap(
+            self.top_probabilities[..., 0], label="logit lens: probability of the most probable next token",
+            rows=self.sites, columns=self.tokens, row_name="site", column_name="token", low=0.0, high=1.0,
+            texts=[[cell[0] for cell in line] for line in self.top_tokens],
+        )  # fmt: skip
 
 
 def logit_lens(

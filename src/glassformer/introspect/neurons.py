@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from glassformer.introspect.cache import ActivationCache, full_name
 from glassformer.introspect.capture import run_with_cache
+from glassformer.introspect.html import bar_list, coloured_tokens, joined
 from glassformer.introspect.networks import network_of
 from glassformer.introspect.positions import numbers, rows_of
 from glassformer.introspect.readout import RankedTokens, greatest, least, logit_effects
@@ -55,6 +56,16 @@ class Neuron(Result):
         """(position, token, activation) where it fires most, highest first."""
         order = np.argsort(-self.activations, kind="stable")[:count].tolist()
         return [(int(self.positions[i]), self.tokens[i], float(self.activations[i])) for i in order]
+
+    def _repr_html_(self) -> str:
+        """The text, coloured by activation, and the tokens that the neuron speaks for and against."""
+        label = f"activation of neuron {self.index} in layer {self.layer}"
+        text = coloured_tokens(self.tokens, self.activations.tolist(), label=label)
+        ends = [
+            bar_list([repr(token) for token in side.tokens], side.values, label=what)
+            for what, side in (("promoted", self.promoted), ("suppressed", self.suppressed))
+        ]
+        return joined(text, *ends)
 
 
 @dataclass(frozen=True)

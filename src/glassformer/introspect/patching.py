@@ -19,6 +19,7 @@ import numpy.typing as npt
 from glassformer.introspect.cache import ActivationCache, full_name
 from glassformer.introspect.capture import run_with_cache
 from glassformer.introspect.errors import IntrospectionError
+from glassformer.introspect.html import heatmap
 from glassformer.introspect.metrics import Judge, Metric
 from glassformer.introspect.positions import Positions, absolute_positions, numbers
 from glassformer.introspect.results import Result
@@ -63,6 +64,16 @@ class PatchSweep(Result):
         """The same with 0 for the corrupted run and 1 for the clean one; NaN where both have one metric."""
         span = self.clean - self.corrupted
         return (self.values - self.corrupted) / span if span else np.full_like(self.values, np.nan)
+
+    def _repr_html_(self) -> str:
+        """A map of the sweep: how far each variant brings the corrupted run to the clean one, or the metric itself."""
+        told = "0: as corrupted, 1: as clean" if self.clean != self.corrupted else "the metric"
+        shown = self.normalised if self.clean != self.corrupted else self.values
+        label = f"{self.site} patched over {', '.join(self.over)} ({told}); clean {self.clean:.3f}, corrupted"
+        rows, *rest = ([f"{name} {number}" for number in axis] for name, axis in zip(self.over, self.axes, strict=True))
+        columns = [", ".join(each) for each in product(*rest)] if rest else ["whole"]
+        flat = shown.reshape(len(rows), -1)
+        return heatmap(flat, label=f"{label} {self.corrupted:.3f}", rows=rows, columns=columns)
 
     def to_dict(self) -> dict[str, Any]:
         """Fields as plain values, and `normalised` beside them."""

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from glassformer.introspect.folding import centred
+from glassformer.introspect.html import bar_list
 from glassformer.introspect.networks import network_of
 from glassformer.introspect.results import Result
 from glassformer.introspect.tokens import token_texts
@@ -30,6 +31,10 @@ class RankedTokens(Result):
     ids: list[int]
     tokens: list[str]
     values: list[float]
+
+    def _repr_html_(self) -> str:
+        """The tokens with their numbers."""
+        return bar_list([repr(token) for token in self.tokens], self.values, label="tokens")
 
 
 def logit_effects(model: TextModel, vectors: Float32) -> Float32:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from glassformer.generation.sampling import check_logits
+from glassformer.introspect.html import coloured_tokens
 from glassformer.introspect.networks import network_of
 from glassformer.introspect.results import Result
 from glassformer.introspect.tokens import text_ids, token_texts
@@ -54,6 +55,16 @@ class Surprise(Result):
     top_ids: Int64
     top_tokens: list[list[str]]
     top_logprobs: Float32
+
+    def _repr_html_(self) -> str:
+        """The text, coloured by surprise; what was expected instead where the pointer rests."""
+        titles = [
+            f"{token!r}: {bits:.2f} bits, rank {rank}; expected {', '.join(map(repr, instead))}"
+            if rank >= 0
+            else repr(token)
+            for token, bits, rank, instead in zip(self.tokens, self.bits, self.ranks, self.top_tokens, strict=True)
+        ]
+        return coloured_tokens(self.tokens, self.bits.tolist(), label="surprise in bits", titles=titles)
 
 
 def surprise(model: TextModel, prompt: Any, *, top: int = 5) -> Surprise:
