@@ -5,13 +5,15 @@ Sums of probabilities are sums of integers (see `glassformer.kernels.selection`)
 of summation. Where few tokens are left after a filter, only those are read again.
 """
 
+from glassformer.kernels.candidates import NEVER, keep_from, keep_top_k, least_logit, load_end, reaching, scale, scaled
 from glassformer.kernels.selection import (
     LOWEST,
+    ROUNDING_BITS,
     UNIT_BITS,
     find_threshold,
-    keep,
     keep_weights,
     key_of,
+    raised,
     total_of,
     unit,
     units,
@@ -20,22 +22,17 @@ from glassformer.kernels.selection import (
 from glassformer.simd import (
     Pointer,
     absolute,
-    any_of,
     bitcast,
     ceil,
     exp,
     f32,
     f32x16,
-    f32xN,
     f64,
     f64x16,
-    f64xN,
     i32,
-    i32x16,
     i64,
     i64x16,
     kernel,
-    lane_numbers,
     load,
     log,
     mask_bits,
@@ -48,23 +45,16 @@ from glassformer.simd import (
     u64,
 )  # fmt: skip
 
-NEVER = -float("inf")
 CHAINS = 4  # independent maxima, to hide the latency of each
-GROUP = 512  # logits of which the greatest in each of 16 lanes is noted
 NONE = -1  # no token: the logits hold NaN or plus infinity, or nothing finite
 SURPRISAL_BITS = 38
 SURPRISAL_ROUNDING = 1.5 * 2.0 ** (52 - SURPRISAL_BITS)
 SURPRISAL_ROUNDING_BITS = 0x40D8000000000000
+SPARSE = 8  # a filter that leaves less than one token in so many is applied to the logits, before anything else
 BLOCK = 256  # tokens whose weight is added up before one of them is looked for
 RANDOM_BITS = 53  # of a random number
 HALF_WORD = 0xFFFFFFFF
 DRAWN, TOP_K, CHANGED, CHOSEN, COUNTS = 0, 1, 2, 3, 4  # places among the counts of `choose`
-
-
-@kernel
-def load_end(x: Pointer[f32], count: i64) -> f32x16:
-    """Fewer than 16 numbers, and minus infinity behind them."""
-    return select(lane_numbers(i32x16) < i32(count), load(x, f32x16, count=count), NEVER)
 
 
 @kernel
@@ -128,100 +118,6 @@ def log_probabilities(logits: Pointer[f32], size: i64, ids: Pointer[i32], count:
 
 
 @kernel
-def scaled(x: f32xN, top: f32, temperature: f64, inverse: f64) -> f32xN:
-    """(x - top) / temperature, computed in f64 and rounded to f32; -0 becomes 0.
-
-    A product with the reciprocal is off by less than 2^-50; only where that could show in f32 is there a division.
-    """
-    shifted = f64xN(x) - f64(top)
-    product = shifted * inverse
-    low, high = f32xN(product * (1.0 + 2.0**-50)), f32xN(product * (1.0 - 2.0**-50))
-    if any_of(low != high):
-        low = f32xN(shifted / temperature)
-    return low + 0.0
-
-
-@kernel
-def scale(x: Pointer[f32], count: i64, top: f32, temperature: f64, values: Pointer[f32]) -> None:
-    """values = x over the temperature, minus infinity behind the last;  x: [count], may be `values` itself."""
-    inverse = 1.0 / temperature
-    whole = count // 16 * 16
-    if temperature == 1.0:
-        for i in range(0, whole, 16):
-            store(values + i, load(x + i, f32x16) + 0.0)
-        store(values + whole, load_end(x + whole, count - whole) + 0.0)
-    else:
-        for i in range(0, whole, 16):
-            store(values + i, scaled(load(x + i, f32x16), top, temperature, inverse))
-        store(values + whole, scaled(load_end(x + whole, count - whole), top, temperature, inverse))
-    store(values + whole + 16, f32x16(NEVER))
-
-
-@kernel
-def note_summits(logits: Pointer[f32], size: i64, summits: Pointer[f32]) -> i64:
-    """The maxima of each of 16 lanes of every GROUP of logits [size]; how many there are."""
-    count = i64(0)
-    whole = size // 16 * 16
-    for start in range(0, size, GROUP):
-        best = [f32x16(NEVER) for c in static_range(2)]
-        end = min(start + GROUP, whole)
-        for i in range(start, end // 32 * 32, 32):
-            for c in static_range(2):
-                best[c] = maximum(load(logits + i + 16 * c, f32x16), best[c])
-        for i in range(max(start, end // 32 * 32), end, 16):
-            best[0] = maximum(load(logits + i, f32x16), best[0])
-        store(summits + count, maximum(best[0], best[1]))
-        count += 16
-    store(summits + count, f32x16(NEVER))
-    return count
-
-
-@kernel
-def lowest_as_great(bound: f32, top: f32, temperature: f64) -> f32:
-    """The least float that is as great as `bound` once it is divided by the temperature and rounded."""
-    inverse = 1.0 / temperature
-    goal = scaled(bound, top, temperature, inverse)
-    low, high = key_of(LOWEST) - 1, key_of(bound)
-    while high - low > 1:
-        middle = low + ((high - low) >> 1)
-        if scaled(value_of(middle), top, temperature, inverse) >= goal:
-            high = middle
-        else:
-            low = middle
-    return value_of(high)
-
-
-@kernel
-def keep_top_k(
-    logits: Pointer[f32], size: i64, k: i64, top: f32, temperature: f64, values: Pointer[f32], ids: Pointer[i32],
-    spare: Pointer[f32], near: Pointer[f32], found: Pointer[i64],
-) -> i64:  # fmt: skip
-    """The k greatest of logits [size] over the temperature, equal ones by id, into `values` and `ids`; how many.
-
-    `spare` takes maxima of parts of the logits. k values at least reach the k-th greatest of them, and what is below
-    it is dropped at once.
-    """
-    bound = f32(LOWEST)
-    parts = note_summits(logits, size, spare)
-    if k <= parts:
-        bound = value_of(find_threshold(spare, spare, parts, k, LOWEST, near, near, found, WEIGHED=False))
-        if temperature != 1.0:
-            bound = lowest_as_great(bound, top, temperature)
-    whole = size // 16 * 16
-    count = keep(logits, logits, values, ids, whole, value_of(key_of(bound) - 1), 0, 0)
-    for i in range(whole, size):
-        if logits[i] >= bound:
-            values[count] = logits[i]
-            ids[count] = i32(i)
-            count += 1
-    scale(values, count, top, temperature, values)
-    if count <= k:
-        return count
-    least = find_threshold(values, values, count, k, LOWEST, near, near, found, WEIGHED=False)
-    return keep(values, values, values, ids, count, value_of(least), k - found[1], 1)
-
-
-@kernel
 def weigh(values: Pointer[f32], count: i64, top: f32) -> i64:
     """values = e^(values - top), the probabilities up to a factor; their sum in units."""
     total = i64x16(0)
@@ -231,6 +127,24 @@ def weigh(values: Pointer[f32], count: i64, top: f32) -> i64:
         total = total + units(weight)
     store(values + (count + 15) // 16 * 16, f32x16(0.0))
     return reduce_add(total)
+
+
+@kernel
+def weigh_all(logits: Pointer[f32], size: i64, top: f32, temperature: f64, values: Pointer[f32]) -> i64:
+    """values = the weights of all of logits [size] under a temperature, as `scale` and `weigh` give them; their sum."""
+    total = i64x16(0)
+    inverse = 1.0 / temperature
+    whole = size // 16 * 16
+    for i in range(0, whole, 16):
+        x = load(logits + i, f32x16)
+        weight = exp(x - top if temperature == 1.0 else scaled(x, top, temperature, inverse))
+        store(values + i, weight)
+        total = total + raised(weight)
+    rest = load_end(logits + whole, size - whole)
+    weight = exp(rest - top if temperature == 1.0 else scaled(rest, top, temperature, inverse))
+    store(values + whole, weight)
+    store(values + whole + 16, f32x16(0.0))
+    return reduce_add(total + raised(weight)) - (whole + 16) * ROUNDING_BITS
 
 
 @kernel
@@ -312,14 +226,20 @@ def draw(
     top: the greatest logit. top_k = 0, top_p = 1, min_p = 0 and typical_p = 1 filter nothing. The rest is scratch
     memory (see `Sampler`).
     """
+    chosen = 0 < top_k < size
+    bound = least_logit(top, temperature, min_p) if min_p > 0.0 and top_p >= 1.0 else f32(LOWEST)
     count = size
-    if 0 < top_k < size:
+    total = i64(0)
+    if chosen:
         count = keep_top_k(logits, size, top_k, top, temperature, values, ids, spare, near, found)
+    elif bound > LOWEST and SPARSE * reaching(logits, size, bound) < size:
+        chosen = True
+        count = keep_from(logits, size, bound, values, ids)
+        scale(values, count, top, temperature, values)
     else:
-        scale(logits, size, top, temperature, values)
-    if temperature != 1.0:
-        top = f32(0.0)
-    total = weigh(values, count, top)
+        total = weigh_all(logits, size, top, temperature, values)
+    if chosen:
+        total = weigh(values, count, top if temperature == 1.0 else f32(0.0))
     if top_p < 1.0:
         goal = share(total, top_p)
         bound = negligible(total - goal, count)
@@ -337,7 +257,7 @@ def draw(
         key = find_threshold(spare, values, count, goal, LOWEST, near, near_weights, found, WEIGHED=True)
         total = keep_weights(spare, values, count, value_of(key - 1), 0)
     place = place_of(values, count, portion(total, number))
-    return i64(ids[place]) if 0 < top_k < size else place
+    return i64(ids[place]) if chosen else place
 
 
 @kernel
@@ -373,12 +293,3 @@ def choose(
         row_id[0] = i32(max(token, 0))
         row_position[0] = row_position[0] + 1
         tile_position[0] = tile_position[0] + 1
-
-
-@kernel
-def leading(
-    logits: Pointer[f32], size: i64, k: i64, values: Pointer[f32], near: Pointer[f32], spare: Pointer[f32],
-    ids: Pointer[i32], found: Pointer[i64],
-) -> i64:  # fmt: skip
-    """Write the ids of the k greatest logits [size], equal ones by id, in ascending order; how many there are."""
-    return keep_top_k(logits, size, k, 0.0, 1.0, values, ids, spare, near, found)

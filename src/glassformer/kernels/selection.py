@@ -37,6 +37,8 @@ ROUNDING_BITS = 0x4098000000000000
 LOWEST = -3.4028234663852886e38  # the least finite f32; minus infinity is never chosen
 INFINITY_KEY = 0x7F800000
 FEW = 256
+MANY, SAMPLE = 8192, 16  # numbers of which a sample is taken, and one vector in so many
+MARGIN = 1 << 20  # around the key that the sample tells: an eighth of the numbers of one exponent
 
 
 @kernel
@@ -127,19 +129,17 @@ def measure(
 
 
 @kernel
-def find_threshold(
-    values: Pointer[f32], weights: Pointer[f32], size: i64, goal: i64, bound: f32, near: Pointer[f32],
+def bisect(
+    values: Pointer[f32], weights: Pointer[f32], size: i64, goal: i64, low: i64, high: i64, near: Pointer[f32],
     near_weights: Pointer[f32], found: Pointer[i64], *, WEIGHED: bool,
 ) -> i64:  # fmt: skip
-    """Key of the greatest float t >= `bound` at which the values >= t weigh, or number, at least `goal`.
+    """`find_threshold` between two keys: at `low` the goal is reached, at `high` it is not.
 
-    `bound`: a float at which they do, or LOWEST, whose key it is if all together do not. found[1] is the weight, or
-    number, of the values above t. `near` and `near_weights` are scratch memory of as many numbers.
+    On entry found[1] is the weight, or number, at `high`. `near` may be `values`.
     """
-    low, high = key_of(bound), i64(INFINITY_KEY)
     v, w, left = values, weights, size
     base = i64(0)  # of the values that are no longer looked at, all of them above
-    above = i64(0)
+    above = found[1]
     from_low, from_high = size, i64(0)  # how many of those looked at are >= low, >= high
     while high - low > 1:
         middle = low + ((high - low) >> 1)
@@ -157,6 +157,78 @@ def find_threshold(
             base = above
             from_low, from_high = left, i64(0)
     found[1] = above
+    return low
+
+
+@kernel
+def take_sample(
+    values: Pointer[f32], weights: Pointer[f32], size: i64, near: Pointer[f32], near_weights: Pointer[f32]
+) -> i64:
+    """Copy one vector in SAMPLE; how many numbers."""
+    taken = i64(0)
+    for i in range(0, size, 16 * SAMPLE):
+        store(near + taken, load(values + i, f32x16))
+        store(near_weights + taken, load(weights + i, f32x16))
+        taken += 16
+    store(near + taken, f32x16(-float("inf")))
+    store(near_weights + taken, f32x16(0.0))
+    return taken
+
+
+@kernel
+def threshold_of_many(
+    values: Pointer[f32], weights: Pointer[f32], size: i64, goal: i64, low: i64, near: Pointer[f32],
+    near_weights: Pointer[f32], found: Pointer[i64],
+) -> i64:  # fmt: skip
+    """`find_threshold` of so many numbers that a sample is worth its while: it says about where the threshold is.
+
+    All numbers are read but to confirm that, and again where the sample was wrong.
+    """
+    high = i64(INFINITY_KEY)
+    above = i64(0)
+    taken = take_sample(values, weights, size, near, near_weights)
+    few = measure(near, near_weights, taken, value_of(low), found, WEIGHED=False) * 4 <= taken
+    if not few:
+        found[1] = 0
+        about = bisect(
+            near, near_weights, taken, goal // SAMPLE, low, high, near, near_weights, found, WEIGHED=True
+        )  # fmt: skip
+        for side in range(2):
+            key = about - MARGIN if side == 0 else about + MARGIN
+            if key > low and key < high:
+                reached = measure(values, weights, size, value_of(key), found, WEIGHED=True)
+                if reached >= goal:
+                    low = key
+                else:
+                    high = key
+                    above = reached
+        few = high - low <= 2 * MARGIN
+    if few:
+        size = gather_near(values, weights, size, value_of(low), value_of(high), near, near_weights, WEIGHED=True)
+        goal -= above
+        values, weights = near, near_weights
+    found[1] = i64(0) if few else above
+    low = bisect(values, weights, size, goal, low, high, near, near_weights, found, WEIGHED=True)
+    found[1] += above if few else i64(0)
+    return low
+
+
+@kernel
+def find_threshold(
+    values: Pointer[f32], weights: Pointer[f32], size: i64, goal: i64, bound: f32, near: Pointer[f32],
+    near_weights: Pointer[f32], found: Pointer[i64], *, WEIGHED: bool,
+) -> i64:  # fmt: skip
+    """Key of the greatest float t >= `bound` at which the values >= t weigh, or number, at least `goal`.
+
+    `bound`: a float at which they do, or LOWEST, whose key it is if all together do not. found[1] is the weight, or
+    number, of the values above t. `near` and `near_weights` are scratch memory of as many numbers.
+    """
+    low = key_of(bound)
+    if WEIGHED and size >= MANY:
+        low = threshold_of_many(values, weights, size, goal, low, near, near_weights, found)
+    else:
+        found[1] = 0
+        low = bisect(values, weights, size, goal, low, i64(INFINITY_KEY), near, near_weights, found, WEIGHED=WEIGHED)
     return low
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from glassformer.kernels import sampling
+from glassformer.kernels import candidates, sampling
 from glassformer.kernels.attention import POSITION
 from glassformer.runtime.arrays import Float32, ShapeError, as_float32
 from glassformer.runtime.executor import Cost, Launch
@@ -134,7 +134,7 @@ class Sampler:
         if count <= 0:
             return []
         x = self._checked(logits)
-        found = self._run(sampling.leading, (x, self.size, min(count, self.size), *self._leading_memory))
+        found = self._run(candidates.leading, (x, self.size, min(count, self.size), *self._leading_memory))
         ids: list[int] = self._ids[:found].tolist()
         return sorted(ids, key=lambda token: -x[token])  # stable, and the ids come in ascending order
 
