@@ -45,3 +45,9 @@ def reduced(x: Float32, rows: int, columns: int) -> Float32:
     if m > columns:
         x = np.maximum.reduceat(x, bounds(m, columns), axis=-1)
     return x
+
+
+def farthest(x: Float32, rows: int, columns: int) -> Float32:
+    """The value farthest from 0 of each patch, with its sign: [n, m] -> [min(n, rows), min(m, columns)]."""
+    high, low = reduced(x, rows, columns), -reduced(-x, rows, columns)
+    return np.where(high >= -low, high, low)

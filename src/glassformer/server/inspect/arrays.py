@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from glassformer.server.binary import Binary
+import numpy as np
+import numpy.typing as npt
+
+from glassformer.server.binary import Binary, farthest
 from glassformer.server.errors import RequestError
 from glassformer.server.fields import Asked
 from glassformer.server.inspect.session import Session
 
+Float32 = npt.NDArray[np.float32]
+
 MOST_VALUES = 1 << 24
-ARRAY_KEYS = ("run", "site", "position", "head")
+MOST_SIDE = 2048
+ARRAY_KEYS = ("run", "site", "position", "head", "rows", "columns")
 LOGITS_KEYS = ("run", "position")
 
 
 def array(session: Session, asked: Asked) -> Binary:
-    """A site's array; of one token or query with `position`, of one head with `head`."""
+    """A site's array; of one token or query with `position`, of one head with `head`.
+
+    With `rows` and `columns` it becomes a matrix, the axes after the first joined, and each patch of it the value that
+    is farthest from 0, so that no more than these are left.
+    """
     run = session.runs.find(asked.string("run", 40))
     sites = {site.name: site for site in session.model.sites()}
     name = asked.choice("site", tuple(sites))
@@ -27,10 +37,24 @@ def array(session: Session, asked: Asked) -> Binary:
             number = asked.integer(key, 0, found.shape[place] - 1)
             found = found[(slice(None),) * place + (number,)]
             axes.pop(place)
+    notes = {"axes": ",".join(axes), "whole": ", ".join(map(str, found.shape)), **statistics(found)}
+    if "rows" in asked.values or "columns" in asked.values:
+        matrix = found.reshape(len(found), -1) if found.ndim else found.reshape(1, 1)
+        sides = asked.integer("rows", 1, MOST_SIDE), asked.integer("columns", 1, MOST_SIDE)
+        found = farthest(matrix, *sides)
+        notes["reduced"] = "yes" if found.size < matrix.size else "no"
     if found.size > MOST_VALUES:
         message = f"{name} has {found.size:,} values, more than are sent at once; ask for one head or one position"
         raise RequestError(message, status=413)
-    return Binary(found, name, {"axes": ",".join(axes)})
+    return Binary(found, name, notes)
+
+
+def statistics(x: Float32) -> dict[str, str]:
+    """Extremes and means of the finite values."""
+    if not np.isfinite(x).all():
+        x = x[np.isfinite(x)]
+    mean, square = x.mean(dtype=np.float64), np.square(x, dtype=np.float64).mean()
+    return {"low": f"{x.min():.7g}", "high": f"{x.max():.7g}", "mean": f"{mean:.7g}", "rms": f"{np.sqrt(square):.7g}"}
 
 
 def logits(session: Session, asked: Asked) -> Binary:

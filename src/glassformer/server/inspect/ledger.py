@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from glassformer.kernels.attention import KEYS
 from glassformer.kernels.catalog import Entry, catalog
 from glassformer.runtime.profile import Listing, Profile
 from glassformer.server.errors import RequestError
 from glassformer.server.fields import Asked
+from glassformer.server.inspect.operations import sites_of
 from glassformer.server.inspect.session import Session
 from glassformer.simd.kernel import Variant
 
@@ -31,10 +33,11 @@ def ledger(session: Session, asked: Asked) -> dict[str, Any]:
     network: Any = model.network
     entries = catalog()
     parts = {"prefill": part(found.prefill, entries), "decode": part(found.decode, entries)}
-    start = found.begin.nanoseconds
+    start = found.replays[0].began
     steps = [[(each.began - start) / 1e9, (each.ended - start) / 1e9, each.rows] for each in found.replays]
-    cache_bytes = network.layout.block_stride
-    return {**parts, "steps": steps, "cache_block_bytes": cache_bytes, "tokens": len(run.ids), "new_tokens": count}
+    memory = [[(moment - start) / 1e9, size] for moment, size in found.memory]
+    block = {"cache_block_bytes": network.layout.block_stride, "cache_block_tokens": KEYS}
+    return {**parts, "steps": steps, "memory": memory, **block, "tokens": len(run.ids), "new_tokens": count}
 
 
 def part(profile: Profile, entries: dict[str, Entry]) -> dict[str, Any]:
@@ -42,7 +45,9 @@ def part(profile: Profile, entries: dict[str, Entry]) -> dict[str, Any]:
     if not profile.replays:
         return {"calls": 0, "operations": [], "layers": []}
     found: dict[str, Any] = profile.as_json()
+    names = [line["name"] for line in found["operations"]]
     for line in found["operations"]:
+        line["sites"] = sites_of(line["name"], names)
         entry = kernel_of(line["name"], entries)
         line["kernel"] = entry and entry.name
         line["place"] = entry and entry.place

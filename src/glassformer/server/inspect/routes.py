@@ -15,7 +15,20 @@ from glassformer.server.body import read_object
 from glassformer.server.driver import Driver
 from glassformer.server.errors import RequestError, error_response
 from glassformer.server.fields import Asked
-from glassformer.server.inspect import arrays, attention, facts, head_scores, ledger, source, texts
+from glassformer.server.inspect import (
+    arrays,
+    attention,
+    attribution,
+    changes,
+    facts,
+    head_scores,
+    ledger,
+    lens,
+    neurons,
+    source,
+    sweep,
+    texts,
+)
 from glassformer.server.inspect.session import Session
 
 Answer = dict[str, Any] | Binary
@@ -41,6 +54,13 @@ ENDPOINTS = (
     Endpoint("GET", "attention/thumbnails", attention.thumbnails, attention.THUMBNAIL_KEYS),
     Endpoint("GET", "attention/head", attention.head, attention.HEAD_KEYS),
     Endpoint("GET", "attention/row", attention.row, attention.ROW_KEYS),
+    Endpoint("GET", "lens", lens.lens, lens.KEYS),
+    Endpoint("GET", "attribution", attribution.attribution, attribution.KEYS),
+    Endpoint("GET", "firing", neurons.firing_at, neurons.FIRING_KEYS),
+    Endpoint("GET", "neuron", neurons.activations, neurons.NEURON_KEYS),
+    Endpoint("GET", "neuron/tokens", neurons.tokens, neurons.TOKENS_KEYS),
+    Endpoint("POST", "interventions", changes.interventions, changes.KEYS),
+    Endpoint("POST", "sweep", sweep.sweep, sweep.KEYS),
     Endpoint("GET", "head_scores", head_scores.scores, head_scores.KEYS),
     Endpoint("POST", "ledger", ledger.ledger, ledger.LEDGER_KEYS),
     Endpoint("GET", "assembly", ledger.assembly, ledger.ASSEMBLY_KEYS),

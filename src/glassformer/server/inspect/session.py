@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from glassformer.generation.special_ids import start_id
 from glassformer.server.inspect.runs import Runs
 
 if TYPE_CHECKING:
@@ -36,6 +38,10 @@ class Session:
             return None
         known = tokenizer.vocabulary.tokens
         return [known.get(i, b"").decode("utf8", "backslashreplace") for i in range(self.model.config.vocab_size)]
+
+    def begins(self, ids: Sequence[int]) -> bool:
+        """Whether a text begins with the begin-of-text token."""
+        return bool(ids) and ids[0] == start_id(self.model.config, self.model.recommended)
 
     def token(self, token: int) -> str:
         """The text of a token, or its id."""

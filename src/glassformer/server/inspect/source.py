@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
 from glassformer.server.fields import Asked
 from glassformer.server.inspect.session import Session
+
+# Sites that are written where another one is, which is the one that the source names.
+BESIDE = {"hook_scale": "hook_normalized", "attn.hook_result": "hook_attn_out"}
 
 
 def source(session: Session, asked: Asked) -> dict[str, Any]:
@@ -25,9 +29,11 @@ def site_tail(name: str) -> str:
 
 
 def line_of(lines: list[str], tail: str) -> int | None:
-    """The line, from 1 on, that names a site in quotes, by its whole tail or else by its last word; None: nowhere."""
+    """The line, from 1 on, that names a site at the end of a string, in whole or by its last word; None: nowhere."""
+    for beside, named in BESIDE.items():
+        tail = tail.replace(beside, named)
     for word in (tail, tail.rpartition(".")[2]):
         for number, line in enumerate(lines, 1):
-            if f'"{word}"' in line:
+            if re.search(rf'["./]{re.escape(word)}"', line):
                 return number
     return None

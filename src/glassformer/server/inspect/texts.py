@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from glassformer.generation.special_ids import start_id
+from glassformer.introspect.documents import from_dict
+from glassformer.introspect.edit import edited
 from glassformer.introspect.results import plain
 from glassformer.introspect.surprise import surprise_from_logits
 from glassformer.server.errors import RequestError
@@ -14,7 +16,8 @@ from glassformer.server.inspect.session import Session
 
 MOST_CHARACTERS = 1 << 18
 MOST_IDS = 1 << 16
-KEYS = ("text", "ids", "begin")
+KEYS = ("text", "ids", "begin", "interventions")
+MOST_INTERVENTIONS = 256
 
 
 def asked_ids(session: Session, asked: Asked) -> list[int]:
@@ -31,8 +34,11 @@ def asked_ids(session: Session, asked: Asked) -> list[int]:
 
 
 def run_text(session: Session, asked: Asked) -> dict[str, Any]:
-    """Run a text, and say what its tokens are and how much each of them was expected."""
-    return described(session, session.runs.run(session.model, asked_ids(session, asked), ()))
+    """Run a text, with interventions or without, and say what its tokens are and how much each was expected."""
+    given = asked.items("interventions", MOST_INTERVENTIONS)
+    changes = [from_dict(each, f"intervention {place}") for place, each in enumerate(given)]
+    model = edited(session.model, changes) if changes else session.model
+    return described(session, session.runs.run(model, asked_ids(session, asked), given))
 
 
 def described(session: Session, run: Run) -> dict[str, Any]:
@@ -47,5 +53,5 @@ def described(session: Session, run: Run) -> dict[str, Any]:
         "ranks": [None, *plain(found.ranks)[1:]],
         "seconds": run.seconds,
         "nbytes": run.nbytes,
-        "interventions": run.interventions,
+        "edited": bool(run.interventions),
     }

@@ -1,7 +1,7 @@
 // What the page shows, kept in the address behind #, so that a link restores it.
 
 export const DEFAULTS = {
-  text: "Once upon a time there was a little girl named Lily. She loved to play outside in the park with",
+  text: "Once upon a time, in a village of wooden houses by a lake, there was a little girl named Ivy. She had a dear old neighbor. One day,",
   ids: null, begin: false, position: -1, tab: "attention", subject: "baseline", color: "surprise",
   layer: 0, head: 0, locked: false, view: "pattern", shape: "matrix", sort: "layer",
   temperature: 1, top_k: 0, top_p: 1, min_p: 0,
