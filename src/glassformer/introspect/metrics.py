@@ -77,5 +77,6 @@ class Judge:
             logits = logits[place][None]  # [1, vocab_size]
         found = self.metric(logits)
         if not isinstance(found, int | float | np.number) or not math.isfinite(found):
-            raise IntrospectionError(f"the metric of {what} is {found!r}; it must give a finite number")
+            shown = found if isinstance(found, float) else type(found).__name__
+            raise IntrospectionError(f"the metric of {what} is {shown}; it must give a finite number")
         return float(found)
