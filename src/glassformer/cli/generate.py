@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from glassformer.cli import terminal
+from glassformer.cli.edit_flags import edit_option, edited
 from glassformer.cli.file_flags import FileFlags, file_options
 from glassformer.cli.generate_list import generate_list, read_prompts
 from glassformer.cli.generation_flags import GenerationFlags, generation_options
@@ -50,6 +51,7 @@ FILES_MAX_LENGTH = 50  # where a model is given by its files and no length is
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True, metavar="N",
               help="With --prompts: how many are continued at once.")  # fmt: skip
 @click.option("--eos-token-id", type=click.IntRange(min=0), metavar="ID", help="End at this token id.")
+@edit_option
 @file_options
 @dtype_option
 @cache_dtype_option
@@ -70,6 +72,7 @@ def command(
     dtype: str,
     cache_dtype: str,
     threads: int | None,
+    edits: tuple[str, ...],
     as_json: bool,
     **values: Any,
 ) -> None:
@@ -105,6 +108,7 @@ def command(
     else:
         loaded = load_model(model, dtype, threads, cache_dtype)
         flags = flags if eos_token_id is None else replace(flags, stop_ids=(*flags.stop_ids, eos_token_id))
+    loaded = edited(loaded, edits)
     load_seconds, name = time.perf_counter() - start, model or files.model_path or EMBEDDED
     if prompts is not None:
         generate_list(loaded, name, prompts, flags.asked(), batch_size, as_json, load_seconds)

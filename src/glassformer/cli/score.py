@@ -94,13 +94,13 @@ def _print_table(rows: list[Row]) -> None:
     for column in (0, 2, 3):
         table.columns[column].justify = "right"
     for token, piece, logprob in rows:
-        style = _style(logprob)
+        style = style_of(logprob)
         shown = ("", "") if logprob is None else (f"{logprob:.4f}", f"{100 * math.exp(logprob):.2f} %")
         table.add_row(*(Text(cell, style) for cell in (str(token), literal(piece), *shown)))
     Console().print(table)
 
 
-def _style(logprob: float | None) -> str:
+def style_of(logprob: float | None) -> str:
     """Colour of a token: a probability over 1/2 is green, over 1/20 yellow, under that red."""
     if logprob is None:
         return "dim"
