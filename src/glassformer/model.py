@@ -45,7 +45,7 @@ def load(
         dtype: how weights are held: "auto" as they are stored, else "f32", "f16", "bf16", "bf16-dot"
             (products of bf16 in pairs, activations rounded too), "q8", "q4" (in 8 or 4 bits).
         threads: worker threads; None: as many as the process may use.
-        cache_dtype: how keys and values are held: "f32", "f16", "q8"; "auto": f16 beside weights of q8 or q4, else f32.
+        cache_dtype: how keys and values are held: "f32", "f16", "q8"; "auto": q8 beside weights of q8 or q4, else f32.
         progress: told the bytes of weights read so far, and in all.
 
     Raises:

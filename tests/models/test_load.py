@@ -190,7 +190,7 @@ def test_a_tied_head_is_held_once(drawn: Checkpoint, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("dtype", "asked", "kind"),
-    [("f32", "auto", "f32"), ("f16", "auto", "f32"), ("q8", "auto", "f16"), ("q8", "f32", "f32"), ("f32", "q8", "q8")],
+    [("f32", "auto", "f32"), ("f16", "auto", "f32"), ("q8", "auto", "q8"), ("q8", "f16", "f16"), ("f32", "q8", "q8")],
 )
 def test_how_keys_and_values_are_held(dtype: str, asked: str, kind: str) -> None:
     model = glassformer.load(dtype=dtype, cache_dtype=asked)

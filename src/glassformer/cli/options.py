@@ -68,7 +68,7 @@ def dtype_option(function: Function) -> Function:
 
 def cache_dtype_option(function: Function) -> Function:
     """`--cache-dtype`: how keys and values are held."""
-    text = "How keys and values are held (default: f16 where weights are q8 or q4, else f32)."
+    text = "How keys and values are held (default: q8 where weights are q8 or q4, else f32)."
     kinds = click.Choice(CACHE_DTYPES)
     return click.option("--cache-dtype", type=kinds, default="auto", metavar="|".join(CACHE_DTYPES), help=text)(
         function

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from glassformer.generation.decode import decode_greedily
 from glassformer.generation.errors import ContextError, OptionsError
 from glassformer.generation.model import TextModel
-from glassformer.generation.network import Float32, TokenIds
+from glassformer.generation.network import Float32, TokenIds, decoder_of
 from glassformer.generation.options import SamplingOptions
 from glassformer.generation.sampling import choose
 from glassformer.models.config import expected_tensors
@@ -241,8 +242,12 @@ def decode_run(network: Any, test: BenchTest) -> Callable[[], float]:
     """Decodes from empty, a step for all sequences at a time, and returns the seconds."""
     caches = network.new_caches([test.tokens] * test.sequences)
     ids = token_ids(network.config.vocab_size, test.sequences, test.tokens)
+    decoder, sampler = decoder_of(network), Sampler(network.config.vocab_size)
 
     def steps() -> None:
+        if len(caches) == 1 and decoder is not None:
+            decode_greedily(decoder, int(ids[0][0]), caches[0], sampler, test.tokens)
+            return
         for place in range(test.tokens):
             network.forward_batch([(row[place : place + 1], cache) for row, cache in zip(ids, caches, strict=True)])
 

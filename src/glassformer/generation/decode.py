@@ -84,6 +84,18 @@ def run_on(network: Decoder[Any], text: Continuation, cache: Any, sampler: Sampl
         stride.begin()
 
 
+def decode_greedily(network: Decoder[Any], token: int, cache: Any, sampler: Sampler, count: int) -> None:
+    """Read a token and go on with the most probable ones, `count` passes in all: what decoding costs, and no more."""
+    stride = Stride()
+    while count:
+        start, some = time.perf_counter(), min(stride.count, count)
+        sampler.ask(None, ())
+        network.decode(token, cache, sampler, some)
+        token, _ = sampler.found()[-1] or (0, 0.0)
+        stride.passed(some, time.perf_counter() - start)
+        count -= some
+
+
 def batch_steps(
     network: Network[Any], texts: Sequence[Continuation], batch_size: int
 ) -> Iterator[list[tuple[int, Step]]]:

@@ -37,14 +37,14 @@ CHUNK = 512  # rows of a pass: longer prompts come in pieces, so that buffers st
 class GPT2:
     """The architecture with its weights; `ops` decides where and on how many threads it runs.
 
-    cache_dtype: how caches hold keys and values: "f32", "f16" or "q8"; "auto" is f16 beside quantised weights, whose
-    error is far larger than f16's, and f32 otherwise.
+    cache_dtype: how caches hold keys and values: "f32", "f16" or "q8"; "auto" is q8 beside quantised weights, whose
+    error is far larger than that of keys and values in eight bits, and f32 otherwise.
     """
 
     def __init__(self, config: GPT2Config, weights: Weights, ops: Ops, cache_dtype: str = "auto") -> None:
         self.config, self.weights, self.ops = config, weights, ops
         if cache_dtype == "auto":
-            cache_dtype = "f16" if isinstance(weights.lm_head, QuantizedMatrix) else "f32"
+            cache_dtype = "q8" if isinstance(weights.lm_head, QuantizedMatrix) else "f32"
         self.layout = Layout(config.n_layer, config.n_head, config.head_dim, cache_dtype)
         self.spare = Spare()
         self.looks = Looks(config)
@@ -97,6 +97,8 @@ class GPT2:
             return np.empty((0, self.config.vocab_size), np.float32)
         if look is None and tokens <= CHUNK:
             return self.run(parts, last_only)
+        if tokens == 1:
+            return self.run(parts, last_only, look, [Run(numbers[0], 0, parts[0][1].length, 1)])
         starts = np.cumsum([0, *(len(ids) for ids, _ in parts)])
         found: list[Float32] = []
         for group in passes(parts, CHUNK if look is None or look.observation.call is None else tokens):
