@@ -81,6 +81,19 @@ class ActivationCache(Mapping[str, Float32]):
     def __contains__(self, key: object) -> bool:
         return isinstance(key, str | tuple) and full_name(key, self.model.config.n_layer) in self._arrays
 
+    def _repr_html_(self) -> str:
+        """The text, and a table of the arrays."""
+        from glassformer.introspect import html
+
+        kept = {int(position) for position in self.positions}
+        values = [1.0 if position in kept else None for position in range(len(self.ids))]
+        text = html.coloured_tokens(
+            self.tokens, values, label="positions kept", titles=[str(i) for i in self.ids], high=3
+        )
+        rows = [(name, " x ".join(map(str, array.shape)), array.nbytes) for name, array in self.items()]
+        label = f"{len(rows)} sites, {self.nbytes:,} bytes"
+        return html.joined(text, html.table(("site", "shape", "bytes"), rows, label=label))
+
     def logit_attribution(
         self, token: Token, against: Token | None = None, *, unit: str = "component", positions: Positions = -1,
         folded: bool = True,

@@ -18,6 +18,7 @@ from glassformer.introspect.capture import LIMIT, Names, check_bytes, layout_of,
 from glassformer.introspect.errors import IntrospectionError
 from glassformer.introspect.hooks import Hook, calling
 from glassformer.introspect.sites import chosen
+from glassformer.introspect.tokens import token_text
 from glassformer.models.observer import Observation
 from glassformer.runtime.frames import Captured, Frame, FrameLayout, FrameStore
 from glassformer.runtime.ops import default_ops
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from glassformer.generation.model import TextModel
 
 Float32 = npt.NDArray[np.float32]
+SHOWN = 10  # of the most probable tokens, in a notebook
 KEYS = 16  # the room for positions comes in multiples of so many
 
 
@@ -57,6 +59,15 @@ class TraceStep:
     def probabilities(self) -> Float32:
         """What the model expected, before any penalty, temperature or filter: [vocab_size]."""
         return default_ops().softmax(self.logits)
+
+    def _repr_html_(self) -> str:
+        """The token, and the most probable ones in its place."""
+        from glassformer.introspect import html
+
+        best = (-self.logits).argsort(kind="stable")[:SHOWN].tolist()
+        label = f"{token_text(self.cache.model, self.token)!r} at position {self.position}; the model expected"
+        names = [repr(token_text(self.cache.model, each)) for each in best]
+        return html.bar_list(names, (100 * self.probabilities[best]).tolist(), label=label, unit="%")
 
 
 def trace(
