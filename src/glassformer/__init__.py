@@ -11,18 +11,23 @@ from glassformer.errors import GlassformerError
 if TYPE_CHECKING:
     from glassformer import formats
     from glassformer.generation.continuation import Generation
+    from glassformer.introspect.interventions import Add, Freeze, Mean, Patch, Scale, Zero
     from glassformer.model import Model, load
     from glassformer.runtime import ops
     from glassformer.tokenizer.tokenizer import Tokenizer
 
 __version__ = "0.1.0"
-__all__ = ["Generation", "GlassformerError", "Model", "Tokenizer", "__version__", "formats", "load", "ops"]
+__all__ = [
+    "Add", "Freeze", "Generation", "GlassformerError", "Mean", "Model", "Patch", "Scale", "Tokenizer", "Zero",
+    "__version__", "formats", "load", "ops",
+]  # fmt: skip
 
 _HOMES = {
     "Generation": "glassformer.generation.continuation",
     "Model": "glassformer.model",
     "Tokenizer": "glassformer.tokenizer.tokenizer",
     "load": "glassformer.model",
+    **dict.fromkeys(("Add", "Freeze", "Mean", "Patch", "Scale", "Zero"), "glassformer.introspect.interventions"),
 }
 _MODULES = {"formats": "glassformer.formats", "ops": "glassformer.runtime.ops"}
 
