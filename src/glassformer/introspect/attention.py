@@ -17,23 +17,31 @@ if TYPE_CHECKING:
     from glassformer.introspect.cache import ActivationCache
 
 Float32 = npt.NDArray[np.float32]
+Int64 = npt.NDArray[np.int64]
 
 
-def attention_scores(cache: ActivationCache, layer: int, head: int) -> Float32:
+def attention_scores(cache: ActivationCache, layer: int, head: int, queries: Int64 | None = None) -> Float32:
     """Scaled scores of a head, minus infinity where a key lies after its query: [queries, keys].
 
-    The cache holds q and k of every position.
+    Keys are rounded as the network's cache holds them. The cache holds q and k of every position.
+
+    Args:
+        queries: positions; None: all.
     """
-    scale = np.float32(network_of(cache.model).scale(layer))
+    network = network_of(cache.model)
     q, k = cache["q", layer][:, head], cache["k", layer][:, head]  # [tokens, head_dim]
-    scores: Float32 = np.matmul(q * scale, k.T, dtype=np.float32)  # [queries, keys]
-    scores[~np.tri(len(scores), dtype=np.bool_)] = -np.inf
+    if network.layout.kind == "f16":
+        k = k.astype(np.float16).astype(np.float32)
+    places = np.arange(len(q)) if queries is None else queries
+    q = q[places] * np.float32(network.scale(layer))
+    scores: Float32 = np.matmul(q, k.T, dtype=np.float32)  # [queries, keys]
+    scores[np.arange(len(k)) > places[:, None]] = -np.inf
     return scores
 
 
-def attention_pattern(cache: ActivationCache, layer: int, head: int) -> Float32:
+def attention_pattern(cache: ActivationCache, layer: int, head: int, queries: Int64 | None = None) -> Float32:
     """What each query takes of each key, rows of sum 1: [queries, keys]."""
-    weights = attention_scores(cache, layer, head)
+    weights = attention_scores(cache, layer, head, queries)
     weights -= weights.max(-1, keepdims=True)
     np.exp(weights, out=weights)
     weights /= weights.sum(-1, keepdims=True)

@@ -34,6 +34,11 @@ def bounds(length: int, parts: int) -> npt.NDArray[np.int64]:
     return np.arange(parts, dtype=np.int64) * length // parts
 
 
+def samples(length: int, most: int) -> npt.NDArray[np.int64]:
+    """At most so many of the places of a length, the last of each part of it."""
+    return np.append(bounds(length, min(length, most))[1:], length) - 1
+
+
 def reduced(x: Float32, rows: int, columns: int) -> Float32:
     """The greatest of each patch of the last two axes, so that at most rows x columns are left.
 

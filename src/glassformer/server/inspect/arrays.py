@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from glassformer.server.binary import Binary, farthest
+from glassformer.server.binary import Binary, farthest, samples
 from glassformer.server.errors import RequestError
 from glassformer.server.fields import Asked
+from glassformer.server.inspect.attention import view_of
+from glassformer.server.inspect.runs import Run
 from glassformer.server.inspect.session import Session
 
 Float32 = npt.NDArray[np.float32]
@@ -22,22 +24,28 @@ def array(session: Session, asked: Asked) -> Binary:
     """A site's array; of one token or query with `position`, of one head with `head`.
 
     With `rows` and `columns` it becomes a matrix, the axes after the first joined, and each patch of it the value that
-    is farthest from 0, so that no more than these are left.
+    is farthest from 0, so that no more than these are left. Of very many values some tokens are taken first.
     """
     run = session.runs.find(asked.string("run", 40))
     sites = {site.name: site for site in session.model.sites()}
     name = asked.choice("site", tuple(sites))
     axes = [axis for axis, _ in sites[name].axes]
-    found = run.logits if name == "hook_logits" else run.site(name)
+    found = whole(run, name, asked)
+    if "queries" in axes and "head" in asked.values:
+        axes.pop(0)
     for key, axis in (("head", "n_head"), ("position", "queries" if "queries" in axes else "tokens")):
-        if key in asked.values:
+        if key in asked.values and not (key == "head" and "queries" in axes):
             if axis not in axes:
                 raise RequestError(f"{name} has the axes {', '.join(axes)}, and none for {key}", status=422, param=key)
             place = axes.index(axis)
             number = asked.integer(key, 0, found.shape[place] - 1)
             found = found[(slice(None),) * place + (number,)]
             axes.pop(place)
-    notes = {"axes": ",".join(axes), "whole": ", ".join(map(str, found.shape)), **statistics(found)}
+    notes = {"axes": ",".join(axes), "whole": ", ".join(map(str, found.shape))}
+    if found.size > MOST_VALUES and "rows" in asked.values:
+        found = found[samples(len(found), asked.integer("rows", 1, MOST_SIDE))]
+        notes["sampled"] = "yes"
+    notes |= statistics(found)
     if "rows" in asked.values or "columns" in asked.values:
         matrix = found.reshape(len(found), -1) if found.ndim else found.reshape(1, 1)
         sides = asked.integer("rows", 1, MOST_SIDE), asked.integer("columns", 1, MOST_SIDE)
@@ -47,6 +55,16 @@ def array(session: Session, asked: Asked) -> Binary:
         message = f"{name} has {found.size:,} values, more than are sent at once; ask for one head or one position"
         raise RequestError(message, status=413)
     return Binary(found, name, notes)
+
+
+def whole(run: Run, name: str, asked: Asked) -> Float32:
+    """The array of a site; of patterns and scores that of one head, where one is named."""
+    if name == "hook_logits":
+        return run.logits
+    if name.endswith(("hook_pattern", "hook_attn_scores")) and "head" in asked.values:
+        view = "pattern" if name.endswith("hook_pattern") else "scores"
+        return view_of(run, view, int(name.split(".")[1]), asked.integer("head", 0, run.model.config.n_head - 1))
+    return run.site(name)
 
 
 def statistics(x: Float32) -> dict[str, str]:

@@ -82,9 +82,14 @@ export const attention = {
     if (this.imageTheme !== palette()) this.thumbs && this.repaint();
     const { n_layer: layers, n_head: heads } = this.app.facts.config;
     const width = this.root.clientWidth - 24;
-    const room = Math.min(width * 0.46, 620);
+    const room = this.stacked() ? width : Math.min(width * 0.46, 620);
     const side = Math.max(18, Math.min(64, Math.floor((room - 22) / heads)));
     this.heads.show(22 + side * heads, 16 + side * layers, { x: 22, y: 16, cell: [side, side], rows: layers, columns: heads });
+  },
+
+  /** Whether there is no room for the heads beside the one head. */
+  stacked() {
+    return this.root.clientWidth < 700;
   },
 
   repaint() {
@@ -113,11 +118,14 @@ export const attention = {
       context.lineWidth = chosen ? (locked ? 2.5 : 2) : 1;
       context.strokeRect(left + 1.5, top + 1.5, cell[0] - 3, cell[1] - 3);
       if (sorted && cell[0] >= 30) {
+        const name = cell[0] >= 58 ? `${l}.${n} ${this.score([l, n]).toFixed(2)}` : `${l}.${n}`;
         context.textAlign = "right";
+        context.fillStyle = colors.card;
+        context.globalAlpha = 0.8;
+        context.fillRect(left + cell[0] - 7 - 6.7 * name.length, top + 3, 6.7 * name.length + 4, 14);
+        context.globalAlpha = 1;
         context.fillStyle = colors.ink;
-        context.fillText(`${l}.${n}`, left + cell[0] - 5, top + 14);
-        context.fillStyle = colors.faint;
-        if (cell[0] >= 38) context.fillText(this.score([l, n]).toFixed(2), left + cell[0] - 5, top + 27);
+        context.fillText(name, left + cell[0] - 5, top + 14);
       }
     });
   },
@@ -147,8 +155,8 @@ export const attention = {
   async fetchHead() {
     const { app } = this;
     const { layer, head, view } = app.state;
-    const room = this.root.clientWidth - 24 - (this.heads.width ?? 0) - 20;
-    this.room = Math.max(300, Math.min(room, 760));
+    const room = this.root.clientWidth - 24 - (this.stacked() ? 0 : (this.heads.width ?? 0) + 20);
+    this.room = Math.max(300, Math.min(room, 680));
     const size = Math.min(512, 64 * Math.max(1, Math.round(this.room / 64)));
     this.full = await getArray("attention/head", { run: app.shown.run, view, layer, head, size: Math.max(size, 64) }, "head");
     const [rows, columns] = this.full.shape;

@@ -100,7 +100,7 @@ export const source = {
     this.name.textContent = name;
     const whole = this.found.note("whole");
     const reduced = this.found.note("reduced") === "yes";
-    this.origin.textContent = `[${whole}]${reduced ? `, drawn ${rows} × ${columns}: of each patch the value farthest from 0` : ""}; from the run of this text`;
+    this.origin.textContent = `[${whole}]${reduced ? `, drawn ${rows} × ${columns}: of each patch${this.found.note("sampled") ? " of some tokens" : ""} the value farthest from 0` : ""}; from the run of this text`;
     const sizes = shape.map(([axis, length]) => `${axis} ${length || app.count}`).join(" × ") + (axes.includes("queries") ? `; head ${app.state.head} is drawn` : "");
     this.stats.replaceChildren(h("tbody", {}, ...[["axes", sizes], ["least", shown(Number(low), 4)], ["greatest", shown(Number(high), 4)], ["mean", shown(Number(mean), 4)], ["root mean square", shown(Number(root), 4)]].map(([key, value]) => h("tr", {}, h("td", {}, key), h("td", {}, value)))));
     const width = Math.max(200, this.map.canvas.parentElement.clientWidth);
