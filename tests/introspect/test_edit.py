@@ -1,6 +1,8 @@
 """A model under interventions computes what NumPy does to its arrays on the way, and is untouched afterwards."""
 
+import copy
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -218,6 +220,7 @@ def test_a_mean_is_over_all_tokens_of_all_texts(model: Model) -> None:
     rows = np.concatenate([model.run_with_cache(ids, "blocks.1.attn.hook_z")[1]["z", 1] for ids in texts])
     found = Mean.over(model, texts, "z", layer=1, head=2, position=-1)
     np.testing.assert_allclose(found.value, rows.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(Mean.over(model, IDS, "z", layer=1).value, rows[:TOKENS].mean(0), rtol=1e-5)
     assert (found.head, found.position, found.layer) == (2, -1, 1)
     with model.edit(found):
         changed = model.run_with_cache(IDS, "blocks.1.attn.hook_z")[1]["z", 1]
@@ -238,6 +241,56 @@ def test_patching_a_run_with_itself_changes_nothing(model: Model) -> None:
         Freeze("resid_post", cache["resid_post", 1], layer=1, neuron=[3, 9]),
     ):
         np.testing.assert_array_equal(model.edited(made).logits(IDS), logits)
+
+
+@pytest.mark.parametrize("dtype", ["f32", "q8"])
+def test_rows_before_a_change_keep_their_bits(dtype: str) -> None:
+    story = load(dtype=dtype)
+    plain = story.logits("Once upon a time")
+    for site in ("embed", "resid_pre", "ln1.normalized", "q", "k", "v", "z", "attn_out", "pre", "post", "mlp_out"):
+        changed = story.edited(Scale(site, -0.5, position=-1)).logits("Once upon a time")
+        np.testing.assert_array_equal(changed[:-1], plain[:-1])
+        assert (changed[-1] != plain[-1]).any()
+
+
+def test_functions_see_what_interventions_left(model: Model) -> None:
+    seen: list[Array] = []
+    with model.edit(Zero("z", layer=0, head=1)):
+        logits = model.run_with_hooks(IDS, [("blocks.0.attn.hook_z", lambda x, hook: seen.append(x.copy()))])
+        np.testing.assert_array_equal(logits, model.logits(IDS))
+    assert not seen[0][:, 1].any()
+    assert seen[0][:, 0].all()
+
+
+def test_a_trace_is_of_the_edited_model(model: Model) -> None:
+    with model.edit(Add("resid_post", 3 * drawn(WIDTH), layer=0, step=[1, 3])):
+        expected = model.generate(IDS, max_new_tokens=5, ignore_eos=True).ids
+        steps = list(model.trace(IDS, names="blocks.0.hook_resid_post", max_new_tokens=5, ignore_eos=True))
+    assert [step.token for step in steps] == expected
+    plain = list(model.trace(IDS, names="blocks.0.hook_resid_post", max_new_tokens=5, ignore_eos=True))
+    difference = steps[1].cache["resid_post", 0] - plain[1].cache["resid_post", 0]
+    np.testing.assert_allclose(difference[0], 3 * drawn(WIDTH), rtol=1e-4, atol=1e-5)
+
+
+def test_models_with_different_edits_run_in_threads(model: Model) -> None:
+    several = [
+        model,
+        *(model.edited(Scale("z", factor), Zero("pattern", head=0, key=0)) for factor in (0.5, 2.0, -1.0)),
+    ]
+    asked: dict[str, Any] = {"max_new_tokens": 12, "ignore_eos": True, "temperature": 0}
+    alone = [each.generate(IDS, **asked).ids for each in several]
+    with ThreadPoolExecutor(4) as pool:
+        found = [pool.submit(each.generate, IDS, **asked) for each in several * 3]
+        assert [each.result().ids for each in found] == alone * 3
+    assert len({tuple(ids) for ids in alone}) > 1
+
+
+def test_what_computes_does_not_go_round_the_edits(model: Model) -> None:
+    network: Any = model.edited(Zero("z")).network
+    assert network.weights is model.network.weights  # type: ignore[attr-defined]
+    for name in ("decode", "step", "run", "block"):
+        assert not hasattr(network, name)
+    assert copy.copy(network).interventions == network.interventions
 
 
 def test_eight_bit_weights_are_edited_too() -> None:

@@ -35,6 +35,7 @@ Int32 = npt.NDArray[np.int32]
 ModelT = TypeVar("ModelT", bound="TextModel")
 Part = tuple[Int32, KVCache]
 
+SHARED = frozenset(("weights", "ops", "layout", "places", "steps", "scale", "norm", "epsilon"))
 KEPT = 64  # lengths of prompts whose edits are kept
 # Sites that are exposed by other kernels than the fused ones, which round differently: a network that changes one of
 # them takes those kernels in every pass, whether or not it has a position to change, or tokens would depend on chunks.
@@ -75,14 +76,9 @@ class EditedNetwork:
         resolve(network.config, self.interventions, network.config.n_positions)  # for its errors
 
     def __getattr__(self, name: str) -> Any:
-        """What is not changed: weights, operations, sizes."""
-        if name in (
-            "network",
-            "interventions",
-            "edits",
-            "observations",
-        ):  # of one that is not made yet, as when it is copied
-            raise AttributeError(name)
+        """What no intervention changes: weights, operations, sizes. What computes must come by the interventions."""
+        if name not in SHARED:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         return getattr(self.network, name)
 
     @property

@@ -34,7 +34,7 @@ from glassformer.introspect.selectors import Selector
 
 if TYPE_CHECKING:
     from glassformer.generation.model import TextModel
-    from glassformer.generation.prompt import Prompts
+    from glassformer.generation.prompt import Prompt, Prompts
 
 LONGEST_NAME = 200
 
@@ -162,7 +162,7 @@ class Mean(Intervention):
     def over(
         cls,
         model: TextModel,
-        texts: Prompts,
+        texts: Prompt | Prompts,
         site: str,
         *,
         layer: int | None = None,
@@ -174,7 +174,7 @@ class Mean(Intervention):
         """The intervention that sets a site to its mean over all tokens of some texts.
 
         Args:
-            texts: text or ids of each.
+            texts: text or ids, or a list of several.
             site, layer: of one site.
             head, neuron, position, step: what the intervention is about; the mean is over every position.
 
