@@ -14,7 +14,7 @@ from glassformer.generation.prompt import Prompt, Prompts
 
 if TYPE_CHECKING:
     from glassformer.introspect.cache import ActivationCache
-    from glassformer.introspect.capture import Names, Positions
+    from glassformer.introspect.capture import Names
     from glassformer.introspect.head_scores import HeadScores
     from glassformer.introspect.hooks import Hook
     from glassformer.introspect.interventions import Intervention
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from glassformer.introspect.metrics import Metric
     from glassformer.introspect.neurons import Neuron
     from glassformer.introspect.patching import PatchSweep
+    from glassformer.introspect.positions import Positions
     from glassformer.introspect.sites import Site
     from glassformer.introspect.surprise import Surprise
     from glassformer.introspect.tokens import Token

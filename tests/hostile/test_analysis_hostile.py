@@ -56,8 +56,10 @@ REFUSED: list[tuple[str, Callable[[Model], Any], type[GlassformerError], str]] =
     ("id below", lambda m: token_id(m, -1), IntrospectionError, "from 0 to 2047"),
     ("a truth", lambda m: token_id(m, True), IntrospectionError, "True"),
     ("lens of a layer", lambda m: m.logit_lens(TEXT, layers=[6]), IntrospectionError, "layer 6 is not among the 6"),
-    ("lens of a position", lambda m: m.logit_lens(TEXT, positions=99), IntrospectionError, "99 are not all"),
+    ("lens of a position", lambda m: m.logit_lens(TEXT, positions=99), IntrospectionError, "position 99"),
     ("lens of no position", lambda m: m.logit_lens(TEXT, positions=[]), IntrospectionError, "nothing"),
+    ("lens of nothing", lambda m: m.logit_lens(cache(m), positions=[]), IntrospectionError, "select nothing"),
+    ("no heads", lambda m: sweep(m, heads=[]), IntrospectionError, "over no head"),
     ("lens of a half", lambda m: m.logit_lens(cache(m), positions=[0.5]), IntrospectionError, "whole number"),
     ("lens of a word", lambda m: m.logit_lens(TEXT, follow=[" incomprehensible"]), IntrospectionError, "one token"),
     ("lens without sites", lambda m: m.logit_lens(cache(m, names="hook_embed")), IntrospectionError, "not captured"),
@@ -141,6 +143,8 @@ def test_a_network_of_ones_own_cannot_be_looked_into(model: Model) -> None:
     bare = Model(Bare(), None, model.recommended)  # type: ignore[arg-type]
     with pytest.raises(IntrospectionError, match="cannot be looked into"):
         bare.surprise([1, 2])
+    with pytest.raises(IntrospectionError, match="cannot be looked into"):
+        bare.run_with_cache([1, 2])
     with pytest.raises(NoTokenizerError):
         token_id(bare, " cat")
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from glassformer.generation.errors import PromptError
 from glassformer.generation.prompt import are_several
-from glassformer.generation.stopping import check_fits
 from glassformer.introspect.cache import ActivationCache
 from glassformer.introspect.errors import IntrospectionError
+from glassformer.introspect.networks import network_of
+from glassformer.introspect.positions import Positions, absolute_positions
 from glassformer.introspect.sites import Site, chosen
+from glassformer.introspect.tokens import text_ids
 from glassformer.models.observer import Edit, Observation, Resume
 from glassformer.models.sites import site_places
 from glassformer.runtime.frames import Captured, Frame, FrameLayout
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from glassformer.generation.model import TextModel
 
 Names = str | Sequence[str] | None
-Positions = int | slice | Sequence[int] | None
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 Result = tuple[Float32, ActivationCache]
@@ -50,31 +50,24 @@ def run_with_cache(
         PromptError, ContextError: as `TextModel.logits`.
     """
     if are_several(prompt):
-        several = [read(model, each, f"text {place}") for place, each in enumerate(prompt)]
+        several = [text_ids(model, each, f"text {place}") for place, each in enumerate(prompt)]
         return run_batch(model, several, names, positions=positions, limit=limit)
-    return run_batch(model, [read(model, prompt, "the text")], names, positions=positions, limit=limit)[0]
-
-
-def read(model: TextModel, prompt: Any, what: str) -> list[int]:
-    """The ids of a text that is not empty and fits."""
-    ids = model.ids(prompt)
-    if not ids:
-        raise PromptError(f"{what} is empty, and nothing is computed without a token; give at least one")
-    check_fits(len(ids), model.config.n_positions, what)
-    return ids
+    return run_batch(model, [text_ids(model, prompt)], names, positions=positions, limit=limit)[0]
 
 
 def run_batch(
     model: TextModel, texts: Sequence[Sequence[int]], names: Names = None, *, positions: Positions = None,
-    limit: int | None = None, edits: Sequence[Edit] = (), resume: Resume | None = None,
+    limit: int | None = None, edits: Sequence[Edit] = (), resume: Resume | None = None, last_only: bool = False,
 ) -> list[Result]:  # fmt: skip
     """The same for texts of ids, with changes; `Edit.part` says which text, `resume` where the passes start.
+
+    last_only: whether logits are of the last token of each text alone, [1, vocab_size].
 
     Raises:
         ShapeError: for edits or a start that do not fit the model, beside the errors of `run_with_cache`.
     """
     wanted = chosen(model.config, names)
-    kept = [kept_positions(len(ids), positions) for ids in texts]
+    kept = [np.unique(absolute_positions(positions, len(ids))) for ids in texts]
     keys = max((len(ids) for ids in texts), default=0)
     layout = layout_of(model, wanted, sum(len(places) for places in kept), keys)
     check_bytes(layout.nbytes, LIMIT if limit is None else limit)
@@ -82,11 +75,11 @@ def run_batch(
     rows = [row_of_each(len(ids), places, start) for ids, places, start in zip(texts, kept, ends, strict=False)]
     frame = Frame(layout, room_for(layout), rows)
     observation = Observation(tuple(layout.places), tuple(edits), resume=resume)
-    network: Any = model.network
+    network = network_of(model)
     caches = network.new_caches([len(ids) for ids in texts])
     parts = [(np.array(ids, np.int32), cache) for ids, cache in zip(texts, caches, strict=True)]
-    logits = network.forward_batch(parts, last_only=False, observation=observation, frame=frame)
-    tokens = list(accumulate((len(ids) for ids in texts), initial=0))
+    logits = network.forward_batch(parts, last_only=last_only, observation=observation, frame=frame)
+    tokens = list(accumulate((1 if last_only else len(ids) for ids in texts), initial=0))
     return [
         (
             logits[tokens[i] : tokens[i + 1]],
@@ -94,23 +87,6 @@ def run_batch(
         )
         for i, ids in enumerate(texts)
     ]
-
-
-def kept_positions(tokens: int, positions: Positions) -> Int64:
-    """The positions of a text of so many tokens that are kept, each once and in order.
-
-    Raises:
-        IntrospectionError: for one outside the text.
-    """
-    every = np.arange(tokens)
-    if positions is None or isinstance(positions, slice):
-        return every if positions is None else np.sort(every[positions])
-    asked = np.atleast_1d(np.asarray(positions))
-    if asked.size and (asked.dtype.kind not in "iu" or asked.min() < -tokens or asked.max() >= tokens):
-        raise IntrospectionError(
-            f"positions {positions!r} are not all among the {tokens} of the text"
-        )
-    return np.unique(asked.astype(np.int64) % tokens)
 
 
 def row_of_each(tokens: int, kept: Int64, start: int) -> Int64:

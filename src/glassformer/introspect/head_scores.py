@@ -18,11 +18,11 @@ import numpy.typing as npt
 from glassformer.generation.errors import PromptError
 from glassformer.generation.special_ids import start_id
 from glassformer.introspect.cache import ActivationCache
-from glassformer.introspect.capture import run_with_cache
+from glassformer.introspect.capture import run_batch
 from glassformer.introspect.errors import IntrospectionError
 from glassformer.introspect.html import heatmap
 from glassformer.introspect.results import Result
-from glassformer.introspect.tokens import token_texts
+from glassformer.introspect.tokens import text_ids, token_texts
 
 if TYPE_CHECKING:
     from glassformer.generation.model import TextModel
@@ -109,10 +109,10 @@ def head_scores(
     """
     if kind not in KINDS:
         raise IntrospectionError(f"there is no score {kind!r}; choose from {', '.join(KINDS)}")
-    prompts = repeated_tokens(model, tokens, sequences, seed) if prompt is None else [prompt]
+    texts = repeated_tokens(model, tokens, sequences, seed) if prompt is None else [text_ids(model, prompt)]
     total, queries, text = np.zeros((model.config.n_layer, model.config.n_head), np.float64), 0, list[str]()
-    for each in prompts:
-        cache = run_with_cache(model, each, PATTERNS)[1]
+    for ids in texts:
+        _, cache = run_batch(model, [ids], PATTERNS, last_only=True)[0]
         found, count = _attention_to(cache, KINDS[kind])
         total, queries, text = total + found, queries + count, text or token_texts(model, cache.ids)
     if not queries:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from glassformer.introspect.capture import read
+from glassformer.introspect.networks import network_of
 from glassformer.introspect.sites import chosen
+from glassformer.introspect.tokens import text_ids
 from glassformer.models.observer import Call, Observation
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ def run_with_hooks(model: TextModel, prompt: Any, hooks: Sequence[Hook]) -> Floa
         PromptError, ContextError: as `TextModel.logits`.
     """
     called, call = calling(model, hooks)
-    ids = read(model, prompt, "the text")
-    network: Any = model.network
+    ids = text_ids(model, prompt)
+    network = network_of(model)
     found: Float32 = network.forward(
         np.array(ids, np.int32),
         network.new_cache(len(ids)),

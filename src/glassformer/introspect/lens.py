@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from glassformer.introspect.cache import ActivationCache
+from glassformer.introspect.capture import run_batch
 from glassformer.introspect.errors import IntrospectionError
 from glassformer.introspect.html import heatmap, table
 from glassformer.introspect.networks import network_of
 from glassformer.introspect.positions import Positions, rows_of
 from glassformer.introspect.results import Result
-from glassformer.introspect.tokens import Token, token_ids, token_texts
+from glassformer.introspect.tokens import Token, text_ids, token_ids, token_texts
 from glassformer.runtime.sampling import Sampler
 
 if TYPE_CHECKING:
@@ -139,14 +140,11 @@ def lens_sites(model: TextModel, layers: Sequence[int] | None) -> list[str]:
     return [f"blocks.{layer % n_layer}.hook_resid_post" for layer in layers]
 
 
-def captured(model: TextModel, source: Any, sites: list[str], positions: Positions) -> ActivationCache:
+def captured(model: TextModel, source: Any, sites: list[str], positions: Positions = None) -> ActivationCache:
     """The cache itself, or that of a run on the text."""
     if isinstance(source, ActivationCache):
         return source
-    from glassformer.introspect.capture import run_with_cache
-
-    found: ActivationCache = run_with_cache(model, source, sites, positions=positions)[1]
-    return found
+    return run_batch(model, [text_ids(model, source)], sites, positions=positions, last_only=True)[0][1]
 
 
 def lens_logits(model: TextModel, residual: Float32) -> Float32:

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from glassformer.introspect.cache import ActivationCache, full_name
-from glassformer.introspect.capture import run_with_cache
 from glassformer.introspect.html import bar_list, coloured_tokens, joined
+from glassformer.introspect.lens import captured
 from glassformer.introspect.networks import network_of
 from glassformer.introspect.positions import numbers, rows_of
 from glassformer.introspect.readout import RankedTokens, greatest, least, logit_effects
@@ -86,7 +86,7 @@ def neuron(model: TextModel, layer: int, index: int, source: Any, *, top: int = 
     """
     layer, index = place_of(model, layer, index)
     name = full_name(("post", layer), model.config.n_layer)
-    cache = source if isinstance(source, ActivationCache) else run_with_cache(model, source, name)[1]
+    cache = captured(model, source, [name])
     promoted, suppressed = spoken_for(model, layer, index, top)
     tokens = token_texts(model, (cache.ids[place] for place in cache.positions))
     activations = np.array(cache[name][:, index])  # [positions]

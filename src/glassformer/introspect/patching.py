@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from glassformer.introspect.cache import ActivationCache, full_name
-from glassformer.introspect.capture import run_with_cache
+from glassformer.introspect.capture import run_batch
 from glassformer.introspect.errors import IntrospectionError
 from glassformer.introspect.html import heatmap
 from glassformer.introspect.metrics import Judge, Metric
@@ -123,17 +123,16 @@ def patch_sweep(
     judge = Judge(metric, metric_at, len(before))
     axes = axes_of(model, site, over, {"layer": layers, "head": heads}, positions, len(before))
     used = sorted(set(axes[list(over).index("layer")]))
-    n_layer = model.config.n_layer
-    whole, source = run_with_cache(model, before, [full_name((site, layer), n_layer) for layer in used])
-    broken, base = run_with_cache(model, after, [full_name(("resid_pre", layer), n_layer) for layer in used])
+    whole, source = run(model, before, site, used, judge)
+    broken, base = run(model, after, "resid_pre", used, judge)
     values = np.zeros([len(axis) for axis in axes])
     places = [Place(**dict(zip(over, found, strict=True))) for found in product(*axes)]
     for layer in used:
         chosen = [number for number, place in enumerate(places) if place.layer == layer]
         for group in in_batches(chosen, len(before), judge):
             edits = [[patch(site, places[number], source)] for number in group]
-            logits, _ = run_variants(model, after, layer, base["resid_pre", layer], edits, last_only=judge.last_only)
-            values.flat[group] = [judge(each, str(places[i])) for i, each in zip(group, logits, strict=True)]
+            runs = run_variants(model, after, layer, base["resid_pre", layer], edits, last_only=judge.last_only)
+            values.flat[group] = [judge(logits, str(places[i])) for i, (logits, _) in zip(group, runs, strict=True)]
     return PatchSweep(
         site, list(over), axes, values, judge(whole, "the clean run"), judge(broken, "the corrupted run"),
         token_texts(model, before), token_texts(model, after),
@@ -151,6 +150,14 @@ def pair(model: TextModel, clean: Any, corrupted: Any) -> tuple[list[int], list[
     return before, after
 
 
+def run(
+    model: TextModel, ids: list[int], site: str, layers: Sequence[int], judge: Judge
+) -> tuple[Float32, ActivationCache]:
+    """A run's logits, as far as they are judged, and a site of some layers."""
+    names = [full_name((site, layer), model.config.n_layer) for layer in layers]
+    return run_batch(model, [ids], names, last_only=judge.last_only)[0]
+
+
 def axes_of(
     model: TextModel, site: str, over: Sequence[str], asked: Mapping[str, Sequence[int] | None], positions: Positions,
     tokens: int,
@@ -165,12 +172,16 @@ def axes_of(
     if lost:
         raise IntrospectionError(f"{lost[0]}s are chosen and the sweep is not over them; add {lost[0]!r} to `over`")
     sizes = {"layer": model.config.n_layer, "head": model.config.n_head}
-    return [
+    axes = [
         absolute_positions(positions, tokens).tolist()
         if name == "position"
         else numbers(name, asked[name], sizes[name])
         for name in over
     ]
+    empty = [name for name, axis in zip(over, axes, strict=True) if not axis]
+    if empty:
+        raise IntrospectionError(f"the sweep is over no {empty[0]}; choose at least one, or None for all")
+    return axes
 
 
 def patch(site: str, place: Place, source: ActivationCache) -> Edit:

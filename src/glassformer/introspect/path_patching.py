@@ -13,7 +13,7 @@ With the logits as the receiver the first run is all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from glassformer.introspect.cache import ActivationCache, full_name
-from glassformer.introspect.capture import run_with_cache
+from glassformer.introspect.capture import run_batch
 from glassformer.introspect.errors import IntrospectionError
 from glassformer.introspect.metrics import Judge, Metric
 from glassformer.introspect.patching import PatchSweep, Place, in_batches, pair, patch
@@ -73,8 +73,9 @@ def path_patch_sweep(
     before, after = pair(model, clean, corrupted)
     judge, known = Judge(metric, metric_at, len(before)), checked(model, receivers)
     senders = numbers("layer", layers, model.config.n_layer), numbers("head", heads, model.config.n_head)
-    whole, base = run_with_cache(model, before, ["blocks.*.attn.hook_z", "blocks.*.hook_mlp_out", "*.hook_resid_pre"])
-    broken, source = run_with_cache(model, after, "blocks.*.attn.hook_z")
+    sites = ["*.attn.hook_z", "*.hook_mlp_out", "*.hook_resid_pre"]
+    ((whole, base),) = run_batch(model, [before], sites, last_only=judge.last_only)
+    ((broken, source),) = run_batch(model, [after], sites[:1], last_only=judge.last_only)
     paths = Paths(model, base, source, known, freeze_mlps)
     values = np.full([len(axis) for axis in senders], judge(whole, "the clean run"))
     last = max((each.layer for each in known), default=model.config.n_layer)
@@ -82,8 +83,8 @@ def path_patch_sweep(
         if layer >= last:  # nobody is left to receive
             continue
         for group in in_batches(range(len(senders[1])), len(before), judge):
-            logits = paths.run(layer, [senders[1][i] for i in group], last_only=judge.last_only)
-            values[row, group] = [judge(each, f"sender L{layer}H{i}") for i, each in zip(group, logits, strict=True)]
+            several = paths.run(layer, [senders[1][i] for i in group], last_only=judge.last_only)
+            values[row, group] = [judge(logits, f"senders of layer {layer}") for logits in several]
     return PatchSweep(
         "z", ["layer", "head"], list(senders), values, judge(whole, "the clean run"),
         judge(broken, "the corrupted run"), token_texts(model, before), token_texts(model, after),
@@ -121,21 +122,21 @@ class Paths:
         self.model, self.base, self.source, self.receivers = model, base, source, receivers
         self.sites = ("z", "mlp_out") if freeze_mlps else ("z",)
 
-    def run(self, layer: int, senders: Sequence[int], *, last_only: bool) -> Float32:
-        """Logits with each of some heads of a layer as the sender: [senders, 1 or tokens, vocab_size]."""
+    def run(self, layer: int, senders: Sequence[int], *, last_only: bool) -> list[Float32]:
+        """Logits with each of some heads of a layer as the sender: [1 or tokens, vocab_size]."""
         n_layer = self.model.config.n_layer
         reached = [each for each in self.receivers if each.layer > layer]
         names = [full_name((each.input, each.layer), n_layer) for each in reached]
         edits = [[*self.frozen(layer), patch("z", Place(layer, head), self.source)] for head in senders]
-        logits, sent = self.variants(layer, edits, list(dict.fromkeys(names)), last_only=last_only)
-        if not reached:
-            return logits
-        edits = [[self.received(each, sent, place) for each in reached] for place in range(len(senders))]
-        return self.variants(min(each.layer for each in reached), edits, (), last_only=last_only)[0]
+        runs = self.variants(layer, edits, list(dict.fromkeys(names)), last_only=last_only)
+        if reached:
+            edits = [[self.received(each, sent) for each in reached] for _, sent in runs]
+            runs = self.variants(min(each.layer for each in reached), edits, (), last_only=last_only)
+        return [logits for logits, _ in runs]
 
     def variants(
         self, layer: int, edits: Sequence[Sequence[Edit]], names: Sequence[str], *, last_only: bool
-    ) -> tuple[Float32, Mapping[str, Float32]]:
+    ) -> list[tuple[Float32, ActivationCache]]:
         """Runs of the base's text from a layer on."""
         residual = self.base["resid_pre", layer]  # [tokens, n_embd]
         return run_variants(self.model, self.base.ids, layer, residual, edits, names, last_only=last_only)
@@ -145,10 +146,6 @@ class Paths:
         layers = range(layer, self.model.config.n_layer)
         return [patch(site, Place(each), self.base) for each in layers for site in self.sites]
 
-    def received(self, receiver: Receiver, sent: Mapping[str, Float32], place: int) -> Edit:
-        """A receiver's input of one variant."""
-        name = full_name((receiver.input, receiver.layer), self.model.config.n_layer)
-        values = np.ascontiguousarray(sent[name][place, :, receiver.head])  # [tokens, head_dim]
-        width = values.shape[1]
-        rows = range(len(values))
-        return Edit(name, "set", values, begin=receiver.head * width, width=width, positions=rows)
+    def received(self, receiver: Receiver, sent: ActivationCache) -> Edit:
+        """The change that gives a receiver the input that it was sent."""
+        return patch(receiver.input, Place(receiver.layer, receiver.head), sent)

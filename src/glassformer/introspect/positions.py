@@ -16,7 +16,7 @@ def absolute_positions(positions: Positions, tokens: int) -> npt.NDArray[np.int6
     """The positions meant, from 0; None: all; negative ones count from the end.
 
     Raises:
-        IntrospectionError: for positions that a text of so many tokens does not have, or none at all.
+        IntrospectionError: for positions that a text of so many tokens does not have.
     """
     if positions is None or isinstance(positions, slice):
         found = np.arange(tokens)[slice(None) if positions is None else positions]
@@ -27,8 +27,6 @@ def absolute_positions(positions: Positions, tokens: int) -> npt.NDArray[np.int6
         beyond = [int(place) for place in found if not -tokens <= place < tokens]
         if beyond:
             raise IntrospectionError(f"position {beyond[0]} is not in a text of {tokens} tokens")
-    if not found.size:
-        raise IntrospectionError(f"positions {positions!r} select nothing in a text of {tokens} tokens")
     return found.astype(np.int64) % tokens
 
 
@@ -36,12 +34,16 @@ def rows_of(positions: Positions, kept: npt.NDArray[np.int64], tokens: int) -> n
     """Where the rows of positions lie in arrays that hold the rows of `kept`; None: all that were kept.
 
     Raises:
-        IntrospectionError: for a position whose row was not captured.
+        IntrospectionError: for a position whose row was not captured, or no position at all.
     """
+    if not len(kept):
+        raise IntrospectionError("no position was captured, so there is nothing to read; name some in `positions`")
     if positions is None:
         return np.arange(len(kept))
     places = {int(position): place for place, position in enumerate(kept)}
     wanted = absolute_positions(positions, tokens)
+    if not len(wanted):
+        raise IntrospectionError(f"positions {positions!r} select nothing in a text of {tokens} tokens")
     missing = [int(position) for position in wanted if int(position) not in places]
     if missing:
         raise IntrospectionError(f"position {missing[0]} was not captured; name it in `positions` when you capture")
