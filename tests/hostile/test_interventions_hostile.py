@@ -107,7 +107,7 @@ VALUES = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(VALUES)
 def test_any_json_is_interventions_or_our_error(value: Any) -> None:
     for document in (
