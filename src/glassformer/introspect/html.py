@@ -19,6 +19,7 @@ Numbers = npt.NDArray[np.floating] | npt.NDArray[np.integer]
 
 ABOVE, BELOW = "225,105,20", "50,115,235"  # orange and blue, told apart by people who confuse red and green
 STRONGEST = 0.7  # opacity at which text in black or in white can still be read
+LONGEST = 26  # letters of a row's name
 CELLS = 64  # of a side of a heat map; larger matrices are drawn in blocks
 FONT = "font-family:ui-monospace,monospace;font-size:13px"
 
@@ -188,7 +189,7 @@ class Cells:
         self.bounds, self.texts = bounds, texts
         self.width = 72 if texts else 16 if max(matrix.shape) <= 32 else 9
         self.height = 18 if texts else self.width
-        self.left = 8 + 7 * min(18, max(map(len, rows), default=0))
+        self.left = 8 + 7 * min(LONGEST, max(map(len, rows), default=0))
         self.below = 8 + 7 * min(12, max(map(len, columns), default=0))
 
     def svg(self, label: str) -> str:
@@ -196,35 +197,38 @@ class Cells:
         width = self.left + self.width * len(self.columns) + 8
         height = self.height * len(self.rows) + self.below
         return (
-            f'<svg role="img" aria-label="{escape(label)}" viewBox="0 0 {width} {height}" width="{width}" '
-            f'height="{height}" style="max-width:100%;height:auto;{FONT};font-size:11px" fill="currentColor">'
-            f"{''.join(self.cells())}{''.join(self.sides())}</svg>"
+            f'<div style="overflow-x:auto"><svg role="img" aria-label="{escape(label)}" width="{width}" '
+            f'height="{height}" style="{FONT};font-size:11px" fill="currentColor">'
+            f'<g stroke="currentColor" stroke-opacity="0.15" stroke-width="0.5">{"".join(self.cells())}</g>'
+            f'<g pointer-events="none">{"".join(self.inside())}</g>{"".join(self.sides())}</svg></div>'
         )
 
     def cells(self) -> Iterator[str]:
-        """A rectangle for each number, with its text where there are texts."""
+        """A rectangle for each number."""
         low, high = self.bounds
+        size = f'width="{self.width}" height="{self.height}"'
         for i, row in enumerate(self.matrix.tolist()):
             for j, value in enumerate(row):
-                x, y = self.left + j * self.width, i * self.height
                 text = "" if self.texts is None else self.texts[i][j]
                 said = f"{self.names[0]} {self.rows[i]}, {self.names[1]} {self.columns[j]}: {text and text + ' '}"
                 yield (
-                    f'<g><title>{escape(said)}{value:.4g}</title><rect x="{x}" y="{y}" width="{self.width}" '
-                    f'height="{self.height}" fill="{colour(value, low, high)}" stroke="currentColor" '
-                    f'stroke-opacity="0.15" stroke-width="0.5"/>{self.inside(text, x, y)}</g>'
+                    f'<rect x="{self.left + j * self.width}" y="{i * self.height}" {size} '
+                    f'fill="{colour(value, low, high)}"><title>{escape(said)}{value:.4g}</title></rect>'
                 )
 
-    def inside(self, text: str, x: int, y: int) -> str:
-        """A cell's text."""
-        return f'<text x="{x + 4}" y="{y + 13}">{shown(cut(text, 9))}</text>' if text else ""
+    def inside(self) -> Iterator[str]:
+        """The texts of cells."""
+        for i, row in enumerate(self.texts or ()):
+            for j, text in enumerate(row):
+                x, y = self.left + j * self.width + 4, i * self.height + 13
+                yield f'<text x="{x}" y="{y}">{shown(cut(text, 9))}</text>'
 
     def sides(self) -> Iterator[str]:
         """The names of rows and columns, as many as there is room for."""
         every = 1 if self.height >= 11 else 2
         for i, name in enumerate(self.rows[::every]):
             y = every * i * self.height + self.height * 0.5 + 4
-            yield f'<text x="{self.left - 4}" y="{y:g}" text-anchor="end">{shown(cut(name, 18))}</text>'
+            yield f'<text x="{self.left - 4}" y="{y:g}" text-anchor="end">{shown(cut(name, LONGEST))}</text>'
         every = 1 if self.width >= 11 else 2
         for j, name in enumerate(self.columns[::every]):
             x, y = self.left + every * j * self.width + self.width * 0.5 + 4, self.height * len(self.rows) + 6
@@ -283,7 +287,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, label: st
         label: what it is.
         most: rows that are shown; a last line counts the others.
     """
-    head = "".join(f'<th scope="col" style="text-align:left">{escape(name)}</th>' for name in columns)
+    head = "".join(f'<th scope="col" style="text-align:left;padding:0 0.6em">{escape(name)}</th>' for name in columns)
     lines = ["<tr>" + "".join(map(cell, row)) + "</tr>" for row in rows[:most]]
     if len(rows) > most:
         lines.append(f'<tr><td colspan="{len(columns)}">and {len(rows) - most:,} more</td></tr>')
@@ -294,4 +298,4 @@ def cell(value: object) -> str:
     """A cell of a table."""
     side = "right" if isinstance(value, int | float | np.number) else "left"
     text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else number(value)
-    return f'<td style="text-align:{side}">{shown(text)}</td>'
+    return f'<td style="text-align:{side};padding:0 0.6em">{shown(text)}</td>'
