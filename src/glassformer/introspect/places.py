@@ -34,7 +34,8 @@ def named_sites(config: GPT2Config, name: str, layer: Selector = None) -> tuple[
     """
     every = sites(config)
     found = [site for site in every if fnmatchcase(site.name, name)]
-    found = found or [site for site in every if short(site.name) == short(name)]
+    if not found and not name.startswith("blocks."):  # a full name of no site is not the short name of every layer's
+        found = [site for site in every if short(site.name) == short(name)]
     if not found:
         known = ", ".join(dict.fromkeys(short(site.name) for site in every))
         raise IntrospectionError(

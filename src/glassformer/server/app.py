@@ -31,12 +31,14 @@ def inspect_app(session: Session, hosts: Collection[str] = LOOPBACK) -> Starlett
         yield
         driver.close()
 
-    return Starlette(
+    app = Starlette(
         routes=[*inspect_routes(session, driver), *page_routes("inspect")],
         middleware=[Middleware(KnownHosts, hosts=hosts)],
         exception_handlers={HTTPException: refused, Exception: failed},
         lifespan=lifespan,
     )
+    app.router.redirect_slashes = False
+    return app
 
 
 async def refused(request: Request, error: Exception) -> Response:

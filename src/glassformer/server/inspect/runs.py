@@ -58,10 +58,10 @@ class Run:
 
 
 class Runs:
-    """The latest runs, within a number of bytes; the newest always stays."""
+    """The latest runs, within a number of bytes; the newest always stays, and may itself have `largest` bytes."""
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
+    def __init__(self, limit: int, largest: int) -> None:
+        self.limit, self.largest = limit, largest
         self.runs: OrderedDict[str, Run] = OrderedDict()
         self.known: dict[str, str] = {}  # what was asked -> the run's id
 
@@ -85,7 +85,7 @@ class Runs:
         names = [site.name for site in model.sites() if not site.name.endswith(SQUARES)]
         names.remove("hook_logits")  # which are the result
         start = time.perf_counter()
-        logits, cache = model.run_with_cache(list(ids), names, limit=self.limit)
+        logits, cache = model.run_with_cache(list(ids), names, limit=self.largest)
         seconds = time.perf_counter() - start
         found = Run(secrets.token_hex(8), model, tuple(ids), logits, cache, tuple(interventions), seconds)
         self.runs[found.id], self.known[key] = found, found.id

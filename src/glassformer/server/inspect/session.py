@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from glassformer.introspect.head_scores import HeadScores
     from glassformer.model import Model
 
-RUN_BYTES = 2 << 30
+KEPT_BYTES, LARGEST_RUN = 2 << 30, 4 << 30
 
 
 @dataclass(eq=False)
@@ -27,7 +27,7 @@ class Session:
     model: Model
     name: str
     dtype: str = "auto"
-    runs: Runs = field(default_factory=lambda: Runs(RUN_BYTES))
+    runs: Runs = field(default_factory=lambda: Runs(KEPT_BYTES, LARGEST_RUN))
     head_scores: dict[str, HeadScores] = field(default_factory=dict)
 
     @cached_property

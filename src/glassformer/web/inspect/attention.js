@@ -235,7 +235,7 @@ export const attention = {
     const first = Math.max(0, last - ARCS);
     const weights = view === "scores" ? "pattern" : view;
     const row = await getArray("attention/row", { run: app.shown.run, view: weights, layer, head, position: app.position });
-    const lineHeight = 17;
+    const lineHeight = Math.max(12, Math.min(17, Math.floor(560 / (last - first))));
     const height = 24 + lineHeight * (last - first);
     const context = prepare(this.arcs, this.room, height);
     const colors = palette();
@@ -294,7 +294,7 @@ export const attention = {
   },
 
   arcClicked(event) {
-    const place = this.arcFirst + Math.floor((event.offsetY - 17) / this.arcHeight);
+    const place = this.arcFirst + Math.floor((event.offsetY - 30 + 0.75 * this.arcHeight) / this.arcHeight);
     if (place >= this.arcFirst && place < this.arcLast) this.app.set({ position: place });
   },
 };
