@@ -30,7 +30,7 @@ CALLS: dict[str, tuple[Any, ...]] = {  # sound arguments, each of which is repla
     "sqrt": (VECTOR,), "negative": (VECTOR,), "absolute": (VECTOR,), "sigmoid": (VECTOR,), "tanh": (VECTOR,),
     "relu": (VECTOR,),
     "silu": (VECTOR,), "gelu": (VECTOR,), "softmax": (MATRIX,), "log_softmax": (MATRIX,),
-    "layer_norm": (MATRIX, VECTOR, VECTOR),
+    "layer_norm": (MATRIX, VECTOR, VECTOR), "deviation": (MATRIX,),
     "embedding": (MATRIX, np.array([0])), "attention": (HEADS, HEADS, HEADS),
 }  # fmt: skip
 
@@ -40,6 +40,11 @@ def test_every_public_operation_is_here() -> None:
         "activation",
         "linear",
         "attention_batch",
+        "attention_mix",
+        "attention_pattern",
+        "attention_scores",
+        "edit",
+        "keep",
         "layer_norm_for",
         "linear_for",
     }

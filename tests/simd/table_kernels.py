@@ -19,7 +19,8 @@ Kind = type[Value]
 
 # Operations whose operands are not values of one type; each is written out below (or tested with threads).
 WRITTEN_OUT = {
-    "convert", "saturate", "bitcast", "load", "store", "offset", "cast", "gather", "prefetch", "broadcast_4", "shuffle",
+    "convert", "saturate", "bitcast", "load", "store", "stream", "offset", "cast", "gather", "prefetch", "broadcast_4",
+    "shuffle",
     "part", "lane", "insert", "lane_numbers", "select", "mask_bits", "dot_u8_i8", "dot_bf16", "floordiv", "mod",
     "multiply_pairs", "apply_sign", "add_pairs",
     "all_of", "any_of", "atomic_load", "atomic_store", "atomic_add", "compare_exchange", "pause", "call_entry",

@@ -20,7 +20,7 @@ from glassformer.simd.types import SCALARS, bf16, f32, i32, numpy_dtype
 
 Array = npt.NDArray[Any]
 SIZE = 256
-WITH_THREADS = {"barrier", "call_entry", "clock"}  # in test_atomics.py and test_clock.py
+BESIDE = {"barrier", "call_entry", "clock", "stream"}  # in test_atomics.py, test_clock.py and test_stream.py
 FLOAT_EDGES = [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1.5, 2.5, -0.3333, 1e10, -4.2e9]
 
 
@@ -136,7 +136,7 @@ def operations_of(function: tree.Function) -> set[str]:
 
 
 def test_no_operation_is_left_out(tmp_path: Path) -> None:
-    covered = set(functions_text(16)[1]) | WITH_THREADS
+    covered = set(functions_text(16)[1]) | BESIDE
     for scalar in SCALARS:
         function = import_text(tmp_path, kernel_text(scalar)[0]).work.specialise().function
         assert len(called(function.body)) == 4

@@ -10,12 +10,16 @@ nor other sequences change a bit.
 What is to be done comes as tiles, [tiles][TILE]: consecutive rows of one sequence.
 """
 
-from glassformer.kernels.capture import blank_scores, keep_scores
+from glassformer.kernels.append import append_tile
+from glassformer.kernels.capture import blank, end_weights, keep_scores, keep_weights, square_row
 from glassformer.kernels.matmul import LINE
-from glassformer.kernels.quantize import reciprocal
+from glassformer.kernels.pages import KEYS as KEYS
+from glassformer.kernels.pages import POSITION as POSITION
+from glassformer.kernels.pages import ROW, TABLE
+from glassformer.kernels.pages import ROWS as ROWS
+from glassformer.kernels.pages import TILE as TILE
 from glassformer.simd import (
     Pointer,
-    absolute,
     cast,
     exp,
     f16,
@@ -23,13 +27,9 @@ from glassformer.simd import (
     f32,
     f32x16,
     fma,
-    gather,
-    i8,
-    i8x16,
     i32,
     i32x16,
     i64,
-    i64x16,
     kernel,
     lane_numbers,
     load,
@@ -37,8 +37,6 @@ from glassformer.simd import (
     prefetch,
     reduce_add,
     reduce_max,
-    round_even,
-    saturate,
     select,
     static_range,
     store,
@@ -47,12 +45,7 @@ from glassformer.simd import (
 )  # fmt: skip
 from glassformer.simd.types import Value, byte_size
 
-KEYS = 64  # positions of a block
 LOWEST = -float("inf")
-
-# A tile: its first row, how many rows, the position of the first one in its sequence, where its table begins.
-TILE = 4
-ROW, ROWS, POSITION, TABLE = 0, 1, 2, 3
 
 
 def tile_rows(longest: int, vector_bits: int) -> int:
@@ -77,109 +70,6 @@ HIGHEST, TOTAL, SHRINK, STATES = 0, 16, 32, 48
 def scratch_size(rows: int, queries: int, vectors: int) -> int:
     """Numbers that a task of so many rows writes on the way."""
     return -(-rows // queries) * (STATES + queries * (KEYS + 16 * vectors))
-
-
-@kernel
-def append_key(
-    k: Pointer[f32], chunk: Pointer[u8], slot: i64, head_dim: i64, inverse: f32, *, W: type[Value], QUANTIZED: bool
-) -> None:
-    """Write one position's key [head_dim] into its chunk."""
-    column = cast(chunk, W) + slot // 16 * 16 * head_dim + slot % 16
-    for d in range(head_dim):
-        if QUANTIZED:
-            column[d * 16] = saturate(round_even(k[d] * inverse), i8)
-        else:
-            column[d * 16] = W(k[d])
-
-
-@kernel
-def append_keys(
-    k: Pointer[f32], chunk: Pointer[u8], slot: i64, row_stride: i64, head_dim: i64, scales: Pointer[f16],
-    *, W: type[Value], QUANTIZED: bool,
-) -> None:  # fmt: skip
-    """The same for 16 positions, of which `slot` is the first and a multiple of 16: whole vectors are written."""
-    column = cast(chunk, W) + slot * head_dim
-    rows = lane_numbers(i64x16) * row_stride
-    for d in range(head_dim):
-        x = gather(k + d, rows)
-        if QUANTIZED:
-            inverse = reciprocal(f32x16(load(scales + slot, f16x16)))
-            store(column + d * 16, saturate(round_even(x * inverse), i8x16))
-        else:
-            store(column + d * 16, vector(W, 16)(x))
-
-
-@kernel
-def append_value(
-    v: Pointer[f32], chunk: Pointer[u8], slot: i64, head_dim: i64, padded: i64, inverse: f32,
-    *, W: type[Value], QUANTIZED: bool,
-) -> None:  # fmt: skip
-    """Write one position's value [head_dim] into its chunk."""
-    row = cast(chunk, W) + KEYS * head_dim + slot * padded
-    for d in range(0, head_dim, 16):
-        x = load(v + d, f32x16, count=head_dim - d)
-        if QUANTIZED:
-            store(row + d, saturate(round_even(x * inverse), i8x16), count=head_dim - d)
-        else:
-            store(row + d, vector(W, 16)(x), count=head_dim - d)
-
-
-@kernel
-def eight_bit_scale(x: Pointer[f32], head_dim: i64) -> f16:
-    """The largest magnitude over 127; NaN where x [head_dim] holds NaN or infinity, so that results tell."""
-    largest = f32x16(0.0)
-    poison = f32x16(0.0)
-    for d in range(0, head_dim, 16):
-        part = load(x + d, f32x16, count=head_dim - d)
-        largest = maximum(largest, absolute(part))
-        poison = fma(part, 0.0, poison)
-    return f16(reduce_max(largest) / 127.0 + reduce_add(poison))
-
-
-@kernel
-def append_tile(
-    k: Pointer[f32], v: Pointer[f32], inside: Pointer[u8], tile: Pointer[i64], table: Pointer[i64], row_stride: i64,
-    block_stride: i64, head_dim: i64, padded: i64, *, W: type[Value], QUANTIZED: bool,
-) -> None:  # fmt: skip
-    """Write a tile's new keys and values of one head; pointers stand at the head, `inside` at its chunk in block 0."""
-    whole = tile[ROWS] == 16 and tile[POSITION] % 16 == 0
-    for i in range(tile[ROWS]):
-        slot = (tile[POSITION] + i) % KEYS
-        chunk = inside + table[tile[TABLE] + (tile[POSITION] + i) // KEYS] * block_stride
-        scales = cast(cast(chunk, W) + KEYS * (head_dim + padded), f16)
-        key = k + (tile[ROW] + i) * row_stride
-        value = v + (tile[ROW] + i) * row_stride
-        key_inverse = f32(1.0)
-        value_inverse = f32(1.0)
-        if QUANTIZED:
-            scales[slot] = eight_bit_scale(key, head_dim)
-            scales[KEYS + slot] = eight_bit_scale(value, head_dim)
-            key_inverse = reciprocal(f32(scales[slot]))
-            value_inverse = reciprocal(f32(scales[KEYS + slot]))
-        append_value(value, chunk, slot, head_dim, padded, value_inverse, W=W, QUANTIZED=QUANTIZED)
-        if not whole:
-            append_key(key, chunk, slot, head_dim, key_inverse, W=W, QUANTIZED=QUANTIZED)
-        elif i == 15:
-            first = key - 15 * row_stride
-            append_keys(first, chunk, slot - 15, row_stride, head_dim, scales, W=W, QUANTIZED=QUANTIZED)
-
-
-@kernel
-def append(
-    k: Pointer[f32], v: Pointer[f32], memory: Pointer[u8], tiles: Pointer[i64], table: Pointer[i64], row_stride: i64,
-    heads: i64, layer_offset: i64, block_stride: i64, chunk_stride: i64, head_dim: i64, padded: i64,
-    begin: i64, end: i64, *, W: type[Value], QUANTIZED: bool,
-) -> None:  # fmt: skip
-    """Write the tiles' new keys and values;  k, v: [rows, heads, head_dim]; strides of memory in bytes.
-
-    A task is a tile of one head; the heads of a row lie together, so they are taken one after the other.
-    """
-    for task in range(begin, end):
-        head = task % heads
-        append_tile(
-            k + head * head_dim, v + head * head_dim, memory + layer_offset + head * chunk_stride,
-            tiles + task // heads * TILE, table, row_stride, block_stride, head_dim, padded, W=W, QUANTIZED=QUANTIZED,
-        )  # fmt: skip
 
 
 @kernel
@@ -281,12 +171,25 @@ def mix(
 
 
 @kernel
+def scale_weights(weights: Pointer[f32], scales: Pointer[f16], *, QUERIES: int) -> None:
+    """Give weights [QUERIES, KEYS] the values' scales."""
+    for i in static_range(QUERIES):
+        for j in static_range(0, KEYS, 16):
+            place = weights + (i * KEYS + j)
+            store(place, load(place, f32x16) * f32x16(load(scales + KEYS + j, f16x16)))
+
+
+@kernel
 def look(
     q: Pointer[f32], row_stride: i64, rows: i64, chunk: Pointer[u8], states: Pointer[f32], position: i64, head_dim: i64,
-    scale: f32, ahead: Pointer[u8], frame: Pointer[f32], places: Pointer[i64], targets: Pointer[i64], site: i64,
-    head: i64, first: i64, *, VECTORS: int, QUERIES: int, W: type[Value], QUANTIZED: bool, APPEND: bool, SCORES: bool,
+    scale: f32, ahead: Pointer[u8], frame: Pointer[f32], places: Pointer[i64], targets: Pointer[i64], scores_site: i64,
+    pattern_site: i64, peaks: Pointer[f32], n_blocks: i64, head: i64, first: i64,
+    *, VECTORS: int, QUERIES: int, W: type[Value], QUANTIZED: bool, APPEND: bool, SCORES: bool, PATTERN: bool,
 ) -> None:  # fmt: skip
-    """Take one block of keys and values into what the queries have so far: [STATES][scores][mixed values]."""
+    """Take one block of keys and values into what the queries have so far: [STATES][scores][mixed values].
+
+    What is kept of it: see `attention`.
+    """
     weights = states + STATES
     values = cast(chunk, W) + KEYS * head_dim
     scales = cast(values + KEYS * (16 * VECTORS), f16)
@@ -295,8 +198,15 @@ def look(
         QUERIES=QUERIES, W=W, QUANTIZED=QUANTIZED, APPEND=APPEND,
     )  # fmt: skip
     if SCORES:
-        keep_scores(weights, frame, places, targets, site, head, rows, first, QUERIES=QUERIES, KEYS=KEYS)
-    soften(weights, states, scales, QUERIES=QUERIES, QUANTIZED=QUANTIZED)
+        keep_scores(weights, frame, places, targets, scores_site, head, rows, first, QUERIES=QUERIES, KEYS=KEYS)
+    soften(weights, states, scales, QUERIES=QUERIES, QUANTIZED=QUANTIZED and not PATTERN)
+    if PATTERN:
+        keep_weights(
+            weights, states + HIGHEST, peaks, n_blocks, frame, places, targets, pattern_site, head, rows, first,
+            QUERIES=QUERIES, KEYS=KEYS,
+        )  # fmt: skip
+        if QUANTIZED:
+            scale_weights(weights, scales, QUERIES=QUERIES)
     mix(
         weights, states, weights + QUERIES * KEYS, cast(values, u8), position, rows,
         cast(cast(ahead, W) + KEYS * head_dim, u8), VECTORS=VECTORS, QUERIES=QUERIES, W=W, APPEND=APPEND,
@@ -334,15 +244,19 @@ def attention(
     q: Pointer[f32], k: Pointer[f32], v: Pointer[f32], memory: Pointer[u8], out: Pointer[f32], scratch: Pointer[f32],
     tiles: Pointer[i64], table: Pointer[i64], row_stride: i64, out_stride: i64, n_tiles: i64, scratch_stride: i64,
     layer_offset: i64, block_stride: i64, chunk_stride: i64, head_dim: i64, scale: f32, frame: Pointer[f32],
-    places: Pointer[i64], targets: Pointer[i64], site: i64, begin: i64, end: i64,
-    *, VECTORS: int, QUERIES: int, W: type[Value], QUANTIZED: bool, APPEND: bool, SCORES: bool,
+    places: Pointer[i64], targets: Pointer[i64], scores_site: i64, pattern_site: i64, n_blocks: i64,
+    begin: i64, end: i64,
+    *, VECTORS: int, QUERIES: int, W: type[Value], QUANTIZED: bool, APPEND: bool, SCORES: bool, PATTERN: bool,
 ) -> None:  # fmt: skip
     """out[r, h] = softmax(scale q[r, h] . keys[h, : position of r + 1]) @ values[h];  q, out: [rows, heads, head_dim].
 
     VECTORS: of 16 lanes, that a padded head has. A task is a tile of one head, whose rows take a block of keys in turns
     of QUERIES, while it is in the nearest cache; scratch: [tasks][scratch_stride]. APPEND: first write the tile's own k
-    and v, which is enough where every sequence has but one tile. Strides of memory in bytes. SCORES: keep scores on the
-    way, see `glassformer.kernels.capture`; they change nothing in the result.
+    and v, which is enough where every sequence has but one tile. Strides of memory in bytes.
+
+    SCORES, PATTERN: keep the scores and the softmax of them at sites of a frame, see `glassformer.kernels.capture`; the
+    result is the same. n_blocks: that a sequence has at most, for each of which a task remembers behind what it needs
+    otherwise by how much the weights of each row were too large.
     """
     heads = out_stride // head_dim
     for task in range(begin, end):
@@ -361,10 +275,15 @@ def attention(
         begin_tile(states, rows, VECTORS=VECTORS, QUERIES=QUERIES)
         source = q + tile[ROW] * row_stride + at
         blocks = table + tile[TABLE]
+        peaks = states + (rows + QUERIES - 1) // QUERIES * (STATES + QUERIES * (KEYS + 16 * VECTORS))
         wanted = targets
-        if SCORES:
+        if SCORES or PATTERN:
             wanted = targets + tile[ROW]
-            blank_scores(frame, places, wanted, site, head, rows, tile[POSITION] // KEYS * KEYS)
+            seen = tile[POSITION] // KEYS * KEYS
+        if SCORES:
+            blank(frame, places, wanted, scores_site, head, rows, seen, LOWEST)
+        if PATTERN:
+            blank(frame, places, wanted, pattern_site, head, rows, seen, 0.0)
         for block in range((tile[POSITION] + rows + KEYS - 1) // KEYS):
             # Ahead is the next block's chunk; behind the last block the next head's, which is likely the next task.
             more = (block + 1) * KEYS < tile[POSITION] + rows
@@ -375,9 +294,18 @@ def attention(
                     look(
                         source + group * row_stride, row_stride, rows - group, inside + blocks[block] * block_stride,
                         states + group // QUERIES * (STATES + QUERIES * (KEYS + 16 * VECTORS)), position, head_dim,
-                        scale, ahead, frame, places, wanted + group, site, head, block * KEYS,
-                        VECTORS=VECTORS, QUERIES=QUERIES, W=W, QUANTIZED=QUANTIZED, APPEND=APPEND, SCORES=SCORES,
+                        scale, ahead, frame, places, wanted + group, scores_site, pattern_site,
+                        peaks + group * n_blocks, n_blocks, head, block * KEYS, VECTORS=VECTORS, QUERIES=QUERIES, W=W,
+                        QUANTIZED=QUANTIZED, APPEND=APPEND, SCORES=SCORES, PATTERN=PATTERN,
                     )  # fmt: skip
         end_tile(
             states, out + tile[ROW] * out_stride + at, out_stride, rows, head_dim, VECTORS=VECTORS, QUERIES=QUERIES
         )
+        if PATTERN:
+            for r in range(rows):
+                own = states + r // QUERIES * (STATES + QUERIES * (KEYS + 16 * VECTORS))
+                if wanted[r] >= 0:
+                    end_weights(
+                        square_row(frame, places, pattern_site, head, wanted[r]), peaks + r * n_blocks,
+                        own[HIGHEST + r % QUERIES], own[TOTAL + r % QUERIES], tile[POSITION] + r + 1, KEYS=KEYS,
+                    )  # fmt: skip

@@ -1,6 +1,6 @@
 """The second half of attention by itself: weights that are given, instead of a softmax, mix the values of a cache."""
 
-from glassformer.kernels.attention import KEYS, POSITION, ROW, ROWS, TABLE, TILE
+from glassformer.kernels.pages import KEYS, POSITION, ROW, ROWS, TABLE, TILE
 from glassformer.simd import Pointer, cast, f16, f32, f32x16, fma, i64, kernel, load, static_range, store, u8, vector
 from glassformer.simd.types import Value
 

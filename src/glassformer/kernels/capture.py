@@ -1,22 +1,30 @@
 """Copies of what a model computes on the way, into a frame: the arrays of all captured sites, one after the other.
 
-A table says where they lie, in numbers: [rows, pitch, keys, place of site 0, place of site 1, ...]. A site is
+A table says where they lie, in numbers: [rows, pitch, keys, aligned, place of site 0, of site 1, ...]. A site is
 [rows][width] or, where each row looks at positions, [heads][rows][pitch], of which the first `keys` are written. What
 is kept of a pass is in its targets: for each of its rows the row in the frame, or -1 for one that nobody asked for.
 """
 
 from glassformer.kernels.softmax import softmax_row
-from glassformer.simd import Pointer, f32, f32x16, i32, i64, kernel, load, static_range, store
+from glassformer.simd import Pointer, exp, f32, f32x16, i32, i64, kernel, load, store, stream
 
-FRAME_ROWS, PITCH, FRAME_KEYS, PLACES = 0, 1, 2, 3  # of the table
+# Of the table; ALIGNED: whether the frame begins at a cache line, as its sites do.
+FRAME_ROWS, PITCH, FRAME_KEYS, ALIGNED, PLACES = 0, 1, 2, 3, 4
 CHUNK = 4096  # numbers of a row that a task copies
 
 
 @kernel
-def copy(source: Pointer[f32], target: Pointer[f32], count: i64) -> None:
-    """target[i] = source[i]."""
-    for i in range(0, count, 16):
-        store(target + i, load(source + i, f32x16, count=count - i), count=count - i)
+def copy(source: Pointer[f32], target: Pointer[f32], count: i64, aligned: i64) -> None:
+    """target[i] = source[i]; past the caches where the target is `aligned`, which are full of what is used again."""
+    whole = count // 16 * 16
+    if aligned != 0:
+        for i in range(0, whole, 16):
+            stream(target + i, load(source + i, f32x16))
+    else:
+        for i in range(0, whole, 16):
+            store(target + i, load(source + i, f32x16))
+    if count > whole:
+        store(target + whole, load(source + whole, f32x16, count=count - whole), count=count - whole)
 
 
 @kernel
@@ -31,7 +39,8 @@ def keep_rows(
         first = task % chunks * CHUNK
         if targets[row] >= 0:
             target = frame + table[PLACES + number] + targets[row] * width
-            copy(x + row * row_stride + first, target + first, min(width - first, CHUNK))
+            aligned = table[ALIGNED] if targets[row] * width % 16 == 0 else i64(0)
+            copy(x + row * row_stride + first, target + first, min(width - first, CHUNK), aligned)
 
 
 @kernel
@@ -44,19 +53,27 @@ def keep_square(
         target = targets[task % rows]
         if target >= 0:
             place = (task // rows * table[FRAME_ROWS] + target) * table[PITCH]
-            copy(x + task * pitch, frame + table[PLACES + number] + place, table[FRAME_KEYS])
+            aligned = table[ALIGNED] if place % 16 == 0 else i64(0)
+            copy(x + task * pitch, frame + table[PLACES + number] + place, table[FRAME_KEYS], aligned)
 
 
 @kernel
-def blank_scores(
-    frame: Pointer[f32], table: Pointer[i64], targets: Pointer[i64], number: i64, head: i64, rows: i64, seen: i64
-) -> None:
-    """The scores of a tile's rows of one head, set to -infinity from a position on."""
+def square_row(frame: Pointer[f32], table: Pointer[i64], number: i64, head: i64, row: i64) -> Pointer[f32]:
+    """Where a head's row of a square site lies."""
+    return frame + (table[PLACES + number] + (head * table[FRAME_ROWS] + row) * table[PITCH])
+
+
+@kernel
+def blank(
+    frame: Pointer[f32], table: Pointer[i64], targets: Pointer[i64], number: i64, head: i64, rows: i64, seen: i64,
+    value: f32,
+) -> None:  # fmt: skip
+    """One value from a position on, for a tile's rows of one head."""
     for row in range(rows):
         if targets[row] >= 0:
-            target = frame + table[PLACES + number] + (head * table[FRAME_ROWS] + targets[row]) * table[PITCH]
+            target = square_row(frame, table, number, head, targets[row])
             for i in range(seen, table[FRAME_KEYS], 16):
-                store(target + i, f32x16(-float("inf")), count=table[FRAME_KEYS] - i)
+                store(target + i, f32x16(value), count=table[FRAME_KEYS] - i)
 
 
 @kernel
@@ -65,11 +82,39 @@ def keep_scores(
     rows: i64, first: i64, *, QUERIES: int, KEYS: int,
 ) -> None:  # fmt: skip
     """Copy a block of scores [QUERIES, KEYS] of one head, `first` the position of its first key, to site `number`."""
-    for i in static_range(QUERIES):
-        if rows > i and targets[min(i, rows - 1)] >= 0:
-            row = (head * table[FRAME_ROWS] + targets[i]) * table[PITCH]
-            count = min(table[FRAME_KEYS] - first, i64(KEYS))
-            copy(scores + i * KEYS, frame + table[PLACES + number] + row + first, count)
+    aligned = table[ALIGNED] if table[PITCH] % 16 == 0 else i64(0)
+    for i in range(min(rows, QUERIES)):
+        if targets[i] >= 0:
+            target = square_row(frame, table, number, head, targets[i])
+            copy(scores + i * KEYS, target + first, min(table[FRAME_KEYS] - first, i64(KEYS)), aligned)
+
+
+@kernel
+def keep_weights(
+    weights: Pointer[f32], highest: Pointer[f32], peaks: Pointer[f32], n_blocks: i64, frame: Pointer[f32],
+    table: Pointer[i64], targets: Pointer[i64], number: i64, head: i64, rows: i64, first: i64,
+    *, QUERIES: int, KEYS: int,
+) -> None:  # fmt: skip
+    """The same for a block's weights, which are relative to the highest score of each query so far.
+
+    That is remembered in peaks: [queries][n_blocks].
+    """
+    for i in range(min(rows, QUERIES)):
+        if targets[i] >= 0:
+            target = square_row(frame, table, number, head, targets[i])
+            copy(weights + i * KEYS, target + first, min(table[FRAME_KEYS] - first, i64(KEYS)), 0)
+            peaks[i * n_blocks + first // KEYS] = highest[i]
+
+
+@kernel
+def end_weights(
+    target: Pointer[f32], peaks: Pointer[f32], highest: f32, total: f32, seen: i64, *, KEYS: int
+) -> None:  # fmt: skip
+    """Make a query's weights of `seen` positions relative to the highest score of all, and sum to 1."""
+    for first in range(0, seen, KEYS):
+        factor = exp(f32x16(peaks[first // KEYS] - highest)) / total
+        for i in range(first, min(first + KEYS, seen), 16):
+            store(target + i, load(target + i, f32x16, count=seen - i) * factor, count=seen - i)
 
 
 @kernel

@@ -66,11 +66,8 @@ def attended(
         scores = observer.see(ops, scores_site, ops.attention_scores(q, k, v, batch, layer, scale))
         pattern = observer.see(ops, pattern_site, ops.attention_pattern(scores, batch))  # [n_head, rows, keys]
         return ops.attention_mix(pattern, batch, layer)  # [rows, n_head, head_dim]
-    wanted, shares = observer.target(scores_site), observer.target(pattern_site)
-    z = ops.attention_batch(q, k, v, batch, layer, scale, scores=wanted or shares)  # [rows, n_head, head_dim]
-    if shares is not None:  # of scores that lie there or beside, so that keys are read once
-        ops.keep_pattern(wanted or shares, shares, batch)
-    return z
+    kept = observer.target(scores_site), observer.target(pattern_site)
+    return ops.attention_batch(q, k, v, batch, layer, scale, scores=kept[0], pattern=kept[1])
 
 
 def projected(ops: Ops, x: Float32, z: Float32, linear: Linear, at: str, name: str, observer: Observer) -> Float32:

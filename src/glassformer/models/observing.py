@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from math import prod
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +25,7 @@ Float32 = npt.NDArray[np.float32]
 X = TypeVar("X")
 
 
-@dataclass(frozen=True, eq=False)
-class Look:
+class Look(NamedTuple):
     """An observation with the frame that it fills; places: of the model's sites."""
 
     observation: Observation
@@ -73,6 +71,10 @@ class Inputs:
             self.table[:] = frame.layout.table
             self.layout = frame.layout
         frame.fill_keys(self.table)
+        if frame.kept is None and len(self.targets) == 1:  # the step of a single sequence, which should cost little
+            self.targets[0] = 0
+            frame.check(0, runs[0].past + 1)
+            return
         row = 0
         for part, first, past, count in runs:
             self.targets[row : row + count] = frame.targets(part, first, past, count)

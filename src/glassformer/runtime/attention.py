@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from glassformer.kernels.attention import KEYS, append, attention, query_rows, scratch_size
+from glassformer.kernels.append import append
+from glassformer.kernels.attention import attention, query_rows, scratch_size
 from glassformer.kernels.attention_mix import attention_mix
+from glassformer.kernels.pages import KEYS
 from glassformer.runtime.arrays import Float32, ShapeError, as_float32
 from glassformer.runtime.batch import Batch, batch_of
-from glassformer.runtime.capture import Square, Target, pattern
+from glassformer.runtime.capture import Square, Target, pattern_of
 from glassformer.runtime.executor import Cost, Executor, Launch
 from glassformer.runtime.kv_cache import CACHE_KINDS, KVCache, Layout
 from glassformer.simd.types import byte_size
@@ -41,11 +43,11 @@ def attend(
 
 def attend_batch(
     executor: Executor, q: Float32, k: Float32, v: Float32, batch: Batch, layer: int, scale: float,
-    scores: Target | None = None,
+    scores: Target | None = None, pattern: Target | None = None,
 ) -> Float32:  # fmt: skip
     """Attention of a batch's rows, each over its own sequence.  q, k, v: [rows, n_head, head_dim] of one row stride.
 
-    scores: where the scores go that are computed on the way.
+    scores, pattern: where those go that are computed on the way; one frame, where there are both.
     """
     form, layout = batch.form, batch.form.layout
     rows, n_head, head_dim = q.shape
@@ -61,15 +63,23 @@ def attend_batch(
     vectors = layout.padded // 16
     queries = query_rows(form.tile_rows)
     size = scratch_size(form.tile_rows, queries, vectors)
+    kept = scores or pattern
+    size += -(-form.tile_rows // queries) * queries * form.blocks if pattern else 0
     scratch = executor.empty((tasks, size))  # [tasks, size]
     width = n_head * head_dim
     kernel = attention.specialise(
-        VECTORS=vectors, QUERIES=queries, APPEND=form.one_tile, SCORES=scores is not None, **held
+        VECTORS=vectors,
+        QUERIES=queries,
+        APPEND=form.one_tile,
+        SCORES=scores is not None,
+        PATTERN=pattern is not None,
+        **held,
     )
-    kept = (None, None, None, 0) if scores is None else (scores.frame, scores.table, scores.targets, scores.number)
+    capture = (None, None, None) if kept is None else (kept.frame, kept.table, kept.targets)
+    numbers = (0 if target is None else target.number for target in (scores, pattern))
     arguments = (
         q, k, v, batch.memory, out, scratch, batch.tiles, batch.table, stride, width, form.tiles, size, *where, scale,
-        *kept,
+        *capture, *numbers, form.blocks,
     )  # fmt: skip
     # A query and a key cost a multiplication and an addition per dimension, and so does the sum of values.
     cost = Cost(0, 12 * q.size, 4 * width, 2 * width * byte_size(kind))
@@ -82,7 +92,7 @@ def square(executor: Executor, batch: Batch, n_head: int) -> Square:
     form = batch.form
     keys = form.blocks * KEYS
     data = executor.empty((n_head, form.rows, keys))  # [n_head, rows, keys]
-    table = np.array([form.rows, keys, keys, 0], np.int64)
+    table = np.array([form.rows, keys, keys, 0, 0], np.int64)
     return Square(data, Target(data, table, np.arange(form.rows), 0))
 
 
@@ -99,7 +109,7 @@ def attention_pattern(executor: Executor, scores: Square, batch: Batch) -> Squar
     """The softmax of scores, each row's up to its own position."""
     n_head = len(scores.data)
     made = square(executor, batch, n_head)
-    pattern(executor, scores.target, made.target, batch.positions, n_head, scores.data.size)
+    pattern_of(executor, scores.target, made.target, batch.positions, n_head, scores.data.size)
     return made
 
 

@@ -103,7 +103,7 @@ def keep(executor: Executor, x: Float32 | Square, target: Target) -> None:
     )
 
 
-def pattern(executor: Executor, scores: Target, out: Target, positions: Int32, n_head: int, work: int) -> None:
+def pattern_of(executor: Executor, scores: Target, out: Target, positions: Int32, n_head: int, work: int) -> None:
     """Attention weights of the scores of rows at these positions; `work`: numbers in all."""
     rows = len(positions)
     arguments = (

@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from glassformer.kernels import activation, elementwise
 from glassformer.kernels.activation import identity
-from glassformer.kernels.attention import KEYS
 from glassformer.kernels.embedding import embedding
 from glassformer.kernels.matmul import BLOCK
 from glassformer.kernels.softmax import softmax
@@ -35,7 +34,7 @@ from glassformer.runtime.attention import (
     one_stride,
 )
 from glassformer.runtime.batch import Batch
-from glassformer.runtime.capture import Change, Square, Target, change, keep, pattern
+from glassformer.runtime.capture import Change, Square, Target, change, keep
 from glassformer.runtime.epilogue import Epilogue
 from glassformer.runtime.executor import Cost, Executor, Launch
 from glassformer.runtime.kv_cache import KVCache
@@ -291,16 +290,16 @@ class Ops:
 
     def attention_batch(
         self, q: Float32, k: Float32, v: Float32, batch: Batch, layer: int, scale: float | None = None,
-        *, scores: Target | None = None,
+        *, scores: Target | None = None, pattern: Target | None = None,
     ) -> Float32:  # fmt: skip
         """The same for rows of several sequences at once, each over its own cache.
 
-        q, k, v: [rows, n_head, head_dim], views of one row stride -> [rows, n_head, head_dim]. scores: where the scaled
-        and masked scores go, which are computed on the way; they change no bit of the result.
+        q, k, v: [rows, n_head, head_dim], views of one row stride -> [rows, n_head, head_dim]. scores,
+        pattern: where the scaled and masked scores go, and the softmax of them; they change no bit of the result.
         """
         q, k, v = one_stride(head_rows(q, "q"), head_rows(k, "k"), head_rows(v, "v"))
         scale = q.shape[2] ** -0.5 if scale is None else scale
-        return attend_batch(self.executor, q, k, v, batch, layer, scale, scores)
+        return attend_batch(self.executor, q, k, v, batch, layer, scale, scores, pattern)
 
     def attention_scores(self, q: Float32, k: Float32, v: Float32, batch: Batch, layer: int, scale: float) -> Square:
         """The first third of `attention_batch` by itself: scaled scores [n_head, rows, keys], -infinity where masked.
@@ -327,12 +326,6 @@ class Ops:
     def keep(self, x: Float32 | Square, target: Target) -> None:
         """Copy the rows of x that are asked for into a frame.  x: [rows, ...], rows contiguous, at any distance."""
         keep(self.executor, x, target)
-
-    def keep_pattern(self, scores: Target, target: Target, batch: Batch) -> None:
-        """Attention weights of scores that lie in a frame, into a frame; the two may be one place."""
-        form = batch.form
-        work = form.layout.n_head * form.rows * form.blocks * KEYS
-        pattern(self.executor, scores, target, batch.positions, form.layout.n_head, work)
 
     def edit(self, x: Float32 | Square, wanted: Change) -> None:
         """Change rows of x in place, as a small array says when the launch runs."""

@@ -5,14 +5,15 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import numpy.typing as npt
 
-from glassformer.kernels.capture import FRAME_KEYS, FRAME_ROWS, PITCH, PLACES
+from glassformer.kernels.capture import FRAME_KEYS, PLACES
 from glassformer.runtime.arrays import Float32, ShapeError
 from glassformer.runtime.memory import aligned
+from glassformer.simd.kernel import address_of
 
 Int64 = npt.NDArray[np.int64]
 LINE = 16  # numbers of a cache line, at which arrays begin
@@ -53,7 +54,7 @@ class FrameLayout:
     def table(self) -> Int64:
         """What kernels read, see `glassformer.kernels.capture`."""
         found = empty_table(len(self.places))
-        found[FRAME_ROWS], found[PITCH], found[FRAME_KEYS] = self.rows, self.keys, self.keys
+        found[:PLACES] = self.rows, self.keys, self.keys, 1
         rooms = [-(-self.size(place) // LINE) * LINE for place in self.places.values()]
         found[PLACES + 1 :] = np.cumsum(rooms[:-1])
         return found
@@ -92,6 +93,14 @@ class Frame:
     memory: Float32
     kept: Sequence[Int64] | None = None
     keys: int | None = None
+
+    def __post_init__(self) -> None:
+        size = self.memory.size
+        if self.memory.dtype != np.float32 or size < self.layout.count or address_of(self.memory) % (4 * LINE):
+            raise ShapeError(
+                f"a frame of {self.layout.count} numbers in {size} of {self.memory.dtype}; "
+                "expected as many float32 from a cache line on"
+            )
 
     def fill_keys(self, table: Int64) -> None:
         """Write into a table how many keys there are."""
@@ -154,6 +163,8 @@ class FrameStore:
         self.memory: Float32 = aligned(layout.count * count + 1, np.float32)
         self.memory[: self.AHEAD // 4].fill(0.0)
         self.free = list(range(count - 1, -1, -1))
+        self.given_back = [partial(give_back, self.free, number) for number in range(count)]
+        self.held: list[weakref.ref[Float32] | None] = [None] * count
 
     def take(self, position: int) -> Frame:
         """A frame for the row of one position, which looks at those up to its own."""
@@ -161,5 +172,10 @@ class FrameStore:
         start = number * self.layout.count
         # An array over a buffer and not over an array: arrays made of it refer to it, and not to the memory behind.
         memory = np.frombuffer(self.memory[start : start + max(self.layout.count, 1)].data, np.float32)
-        weakref.finalize(memory, self.free.append, number).atexit = False
+        self.held[number] = weakref.ref(memory, self.given_back[number])
         return Frame(self.layout, memory, None, position + 1)
+
+
+def give_back(free: list[int], number: int, _: weakref.ref[Float32]) -> None:
+    """Make a frame one that nobody holds."""
+    free.append(number)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from glassformer.errors import GlassformerError
-from glassformer.kernels.attention import KEYS
+from glassformer.kernels.pages import KEYS
 from glassformer.runtime.memory import aligned
 from glassformer.simd.types import Value, byte_size, f16, f32, i8
 

@@ -46,7 +46,7 @@ def deviations(executor: Executor, x: npt.ArrayLike, epsilon: float) -> Float32:
     """What a layer normalisation divides rows by; see `Ops.deviation`."""
     source = as_float32(x)
     if source.ndim == 0:
-        raise ShapeError("deviation: a scalar has no rows; expected [..., width]")
+        raise ShapeError(f"deviation: x {source.shape}; expected [..., width]")
     out = executor.empty((*source.shape[:-1], 1))  # [..., 1]
     if out.size and source.size:
         arguments = (source, out, source.shape[-1], float(epsilon))

@@ -253,6 +253,31 @@ store = define(
 )
 
 
+def sign_stream(operands: Sequence[Operand]) -> Signature:
+    signature = sign_store([*operands, Static(None)])
+    return Signature(signature.operands[:2], None)
+
+
+def reference_stream(result: Any, p: PointerValue, x: Any) -> None:
+    reference_store(result, p, x, None)
+
+
+def lower_stream(b: Builder, result: Any, p: Arg, x: Arg) -> str:
+    b.line(f"store {llvm_type(x.kind)} {x.text}, ptr {p.text}, align {x.kind.bits // 8 * x.kind.lanes}, !nontemporal !{{i32 1}}")
+    return ""
+
+
+stream = define(
+    "stream",
+    "write the vector x past the caches at p, a multiple of its size; for memory that is not looked at soon",
+    "p x",
+    sign_stream,
+    reference_stream,
+    lower_stream,
+    group="memory",
+)
+
+
 # ---------------------------------------------------------------- gather, prefetch
 
 
@@ -364,4 +389,4 @@ broadcast_4 = define(
     group="memory",
 )
 
-__all__ = ["ReferenceFault", "broadcast_4", "cast", "gather", "load", "offset", "prefetch", "store"]
+__all__ = ["ReferenceFault", "broadcast_4", "cast", "gather", "load", "offset", "prefetch", "store", "stream"]
