@@ -8,6 +8,7 @@ import pytest
 
 from glassformer.errors import GlassformerError
 from glassformer.generation.errors import ContextError, LogitsError, NoTokenizerError, PromptError
+from glassformer.introspect.cache import ActivationCache
 from glassformer.introspect.circuits import ov_circuit, qk_circuit
 from glassformer.introspect.errors import IntrospectionError
 from glassformer.introspect.head_scores import text_head_scores
@@ -112,6 +113,20 @@ def test_what_cannot_be_is_refused_with_what_to_do(
         asked(model)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_nan_in_a_run_is_told_as_such(model: Model) -> None:
+    """As an edit may bring it about."""
+    _, found = model.run_with_cache(TEXT)
+    broken = {
+        name: np.where(np.arange(len(x))[:, None] == 2, np.nan, x) for name, x in found.items() if "resid" in name
+    }
+    arrays = {**dict(found.items()), **{name: x.astype(np.float32) for name, x in broken.items()}}
+    cache = ActivationCache(model, found.ids, found.positions, arrays)
+    assert model.logit_lens(cache, positions=[1, 3]).tokens == [" upon", " time"]
+    for asked in (model.logit_lens, lambda c: c.logit_attribution(5, positions=2)):
+        with pytest.raises(LogitsError, match=r"position 3 hold .* NaN"):
+            asked(cache)
 
 
 def test_nan_is_told_as_such(model: Model) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from glassformer.generation.sampling import check_logits
 from glassformer.introspect.cache import ActivationCache
 from glassformer.introspect.errors import IntrospectionError
 from glassformer.introspect.folding import (
@@ -139,6 +140,7 @@ def logit_attribution(
 
     Raises:
         IntrospectionError: for a unit, tokens or positions that there are not, or a site that was not captured.
+        LogitsError: for NaN in the residual stream.
     """
     model = cache.model
     n_layer = model.config.n_layer
@@ -148,6 +150,8 @@ def logit_attribution(
     direction = logit_direction(model, first, second, folded=folded)
     scale = np.sqrt(last.var(-1, dtype=np.float64) + model.config.layer_norm_epsilon)  # [positions]
     found = lens_logits(model, last)  # [positions, vocab_size]
+    for place, scores in zip(cache.positions[rows], found, strict=True):
+        check_logits(scores, int(place) + 1)
     logits = found[:, first] if second is None else found[:, first] - found[:, second]  # [positions]
     parts = Parts(cache, rows, direction.vector, folded)
     units = np.array([parts.units(unit, layer) for layer in range(n_layer)]) / scale  # [n_layer, units, positions]

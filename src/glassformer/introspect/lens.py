@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from glassformer.generation.sampling import check_logits
 from glassformer.introspect.cache import ActivationCache
 from glassformer.introspect.capture import run_batch
 from glassformer.introspect.errors import IntrospectionError
@@ -92,15 +93,16 @@ def logit_lens(
         IntrospectionError: for layers or positions that there are not, sites that were not captured, or tokens that
             the vocabulary does not have.
         PromptError, ContextError: as `TextModel.logits`.
+        LogitsError: for NaN in the residual stream.
     """
     sites, wanted = lens_sites(model, layers), token_ids(model, follow)
     cache = captured(model, source, sites, positions)
     rows = rows_of(positions, cache.positions, len(cache.ids))
     residual = np.concatenate([cache[site][rows] for site in sites])  # [depths * positions, n_embd]
-    found = predictions(model, residual, max(0, min(top, model.config.vocab_size)), wanted)
+    places = cache.positions[rows]
+    found = predictions(model, residual, places, max(0, min(top, model.config.vocab_size)), wanted)
     known = np.unique(found[0]).tolist()
     text = dict(zip(known, token_texts(model, known), strict=True))
-    places = cache.positions[rows]
     best, shares, ranks, logprobs = (x.reshape(len(sites), len(rows), x.shape[1]) for x in found)
     top_tokens = [[[text[i] for i in cell] for cell in line] for line in best.tolist()]
     tokens, followed = (token_texts(model, ids) for ids in ((cache.ids[place] for place in places), wanted))
@@ -108,9 +110,9 @@ def logit_lens(
 
 
 def predictions(
-    model: TextModel, residual: Float32, top: int, wanted: Sequence[int]
+    model: TextModel, residual: Float32, positions: Int64, top: int, wanted: Sequence[int]
 ) -> tuple[Array, Array, Array, Array]:
-    """What residual streams [rows, n_embd] would predict if they were the last layer's.
+    """What residual streams [rows, n_embd] would predict if they were the last layer's, `positions` over and over.
 
     Ids of the most probable tokens and their probabilities, both [rows, top]; ranks and logarithms of the probabilities
     of the `wanted` tokens, both [rows, wanted].
@@ -121,6 +123,7 @@ def predictions(
     sampler = Sampler(model.config.vocab_size)
     for first in range(0, len(residual), ROWS):
         for row, scores in enumerate(lens_logits(model, residual[first : first + ROWS]), first):
+            check_logits(scores, int(positions[row % len(positions)]) + 1)
             leaders = sampler.leading(scores, top)
             found = sampler.log_probabilities(scores, [*leaders, *wanted])
             best[row, : len(leaders)], shares[row, : len(leaders)] = leaders, np.exp(found[: len(leaders)])
