@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -24,11 +25,14 @@ from glassformer.introspect.folding import (
     value_bias,
 )
 from glassformer.introspect.html import bar_list, heatmap, joined
-from glassformer.introspect.lens import lens_logits
+from glassformer.introspect.lens import ROWS, lens_logits
 from glassformer.introspect.networks import network_of
 from glassformer.introspect.positions import Positions, rows_of
 from glassformer.introspect.results import Result
 from glassformer.introspect.tokens import Token, token_id, token_text, token_texts
+
+if TYPE_CHECKING:
+    from glassformer.generation.model import TextModel
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
@@ -148,27 +152,39 @@ def logit_attribution(
     rows = rows_of(positions, cache.positions, len(cache.ids))
     last = cache[attribution_sites(n_layer, unit)[-1]][rows]  # [positions, n_embd]
     direction = logit_direction(model, first, second, folded=folded)
-    scale = np.sqrt(last.var(-1, dtype=np.float64) + model.config.layer_norm_epsilon)  # [positions]
-    found = lens_logits(model, last)  # [positions, vocab_size]
-    for place, scores in zip(cache.positions[rows], found, strict=True):
-        check_logits(scores, int(place) + 1)
-    logits = found[:, first] if second is None else found[:, first] - found[:, second]  # [positions]
-    parts = Parts(cache, rows, direction.vector, folded)
-    units = np.array([parts.units(unit, layer) for layer in range(n_layer)]) / scale  # [n_layer, units, positions]
-    rest = {name: x / scale for name, x in parts.rest.items()} | dict(constant(direction, last, scale))
-    others = np.array(list(rest.values()))  # [rest, positions]
+    variance = last.var(-1, dtype=np.float64)
+    scale = np.sqrt(variance + model.config.layer_norm_epsilon).astype(np.float32)  # [positions]
     places = cache.positions[rows]
+    logits = logits_of(model, last, places, first, second)  # [positions]
+    parts = Parts(cache, rows, direction.vector, folded)
+    units = np.array([parts.units(unit, layer) / scale for layer in range(n_layer)])  # [n_layer, units, positions]
+    rest = {name: x / scale for name, x in parts.rest.items()} | dict(constant(direction, last, scale))
+    others = np.array(list(rest.values()), np.float32)  # [rest, positions]
+    explained = units.sum((0, 1), dtype=np.float64) + others.sum(0, dtype=np.float64)  # [positions]
     return Attribution(
         unit, "folded" if folded else "raw", token_text(model, first),
         None if second is None else token_text(model, second),
-        token_texts(model, (cache.ids[place] for place in places)), places, logits, units.astype(np.float32),
-        list(rest), others.astype(np.float32), (logits - units.sum((0, 1)) - others.sum(0)).astype(np.float32),
+        token_texts(model, (cache.ids[place] for place in places)), places, logits, units,
+        list(rest), others, (logits - explained).astype(np.float32),
     )  # fmt: skip
 
 
+def logits_of(model: TextModel, last: Float32, positions: Int64, token: int, against: int | None) -> Float32:
+    """The logit of a token, or its difference to another's, as the model computes it.
+
+    last: [positions, n_embd] -> [positions].
+    """
+    found = np.empty(len(last), np.float32)
+    for first in range(0, len(last), ROWS):
+        for row, scores in enumerate(lens_logits(model, last[first : first + ROWS]), first):
+            check_logits(scores, int(positions[row]) + 1)
+            found[row] = scores[token] if against is None else scores[token] - scores[against]
+    return found
+
+
 def constant(
-    direction: LogitDirection, last: Float32, scale: npt.NDArray[np.float64]
-) -> Iterator[tuple[str, npt.NDArray[np.float64]]]:
+    direction: LogitDirection, last: Float32, scale: Float32
+) -> Iterator[tuple[str, npt.NDArray[np.floating]]]:
     """What the final normalisation and the unembedding add, [positions] each."""
     if direction.lean:
         yield "ln_final.centring", -last.mean(-1, dtype=np.float64) * direction.lean / scale
