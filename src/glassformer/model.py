@@ -73,9 +73,9 @@ class Model(TextModel):
 
     def sites(self) -> tuple[Site, ...]:
         """Every place in the forward pass that can be captured or changed, in the order in which it is computed."""
-        from glassformer.introspect.sites import sites
+        from glassformer.introspect.sites import sites_of
 
-        return sites(self.config)
+        return sites_of(self)
 
     @overload
     def run_with_cache(

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from glassformer.introspect.errors import IntrospectionError
+from glassformer.introspect.networks import network_of
+from glassformer.models.fusion import results_of
 
 if TYPE_CHECKING:
     from glassformer.generation.model import TextModel
@@ -43,6 +45,9 @@ def full_name(key: Key, n_layer: int) -> str:
 class ActivationCache(Mapping[str, Float32]):
     """Captured arrays by site; `cache["pattern", 5]` is short for `cache["blocks.5.attn.hook_pattern"]`.
 
+    Arrays are views of one memory, made when they are asked for. Where heads' results were not captured but z was,
+    `cache["result", 5]` is computed from it.
+
     Attributes:
         model: whose run this is.
         ids: the text, token by token.
@@ -68,9 +73,18 @@ class ActivationCache(Mapping[str, Float32]):
 
     def __getitem__(self, key: Key) -> Float32:
         name = full_name(key, self.model.config.n_layer)
-        if name not in self._arrays:
-            raise IntrospectionError(f"{name} was not captured; name it in `names`")
-        return self._arrays[name]
+        if name in self._arrays:
+            return self._arrays[name]
+        z = name.replace("hook_result", "hook_z")
+        if name.endswith("attn.hook_result") and z in self._arrays:
+            return self._results(int(name.split(".")[1]), self._arrays[z])
+        raise IntrospectionError(f"{name} was not captured; name it in `names`")
+
+    def _results(self, layer: int, z: Float32) -> Float32:
+        """What each head of a layer alone adds to the residual stream: [rows, n_head, n_embd]."""
+        network = network_of(self.model)
+        found: Float32 = results_of(network.ops, z, network.weights.h[layer].attn_c_proj.weight)
+        return found
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._arrays)

@@ -2,20 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import inspect
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
+from math import prod
+from typing import TYPE_CHECKING
 
 from glassformer.introspect.errors import IntrospectionError
+from glassformer.models import gpt2
 from glassformer.models.config import GPT2Config
+from glassformer.models.sites import site_axes
+from glassformer.runtime.quantized import QuantizedMatrix
+
+if TYPE_CHECKING:
+    from glassformer.generation.model import TextModel
+
+# Sites that the forward pass names by the one that they come with.
+BESIDE = {"hook_scale": "hook_normalized", "attn.hook_result": "hook_attn_out"}
+# What writes them, by the last part of the name; all others are products.
+KERNELS = {
+    "hook_embed": "embedding", "hook_pos_embed": "embedding", "hook_scale": "deviation",
+    "hook_normalized": "layer_norm", "hook_attn_scores": "attention", "hook_pattern": "attention",
+    "hook_z": "attention",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Site:
-    """A place: its name, and the names of its axes with their sizes, 0 for those that grow with the text."""
+    """A place in the forward pass.
+
+    Attributes:
+        name: as TransformerLens has it.
+        axes: the names of the array's axes with their sizes, 0 for those that grow with the text.
+        source: file and line where the forward pass names it, such as "models/gpt2.py:180".
+        kernel: what writes it, where nothing else is looked at.
+    """
 
     name: str
     axes: tuple[tuple[str, int], ...]
+    source: str = ""
+    kernel: str = ""
 
     def shape(self, tokens: int) -> tuple[int, ...]:
         """The shape of the array for so many tokens."""
@@ -23,47 +52,50 @@ class Site:
 
     def nbytes(self, tokens: int) -> int:
         """Bytes of the array for so many tokens, in float32."""
-        count = 4
-        for size in self.shape(tokens):
-            count *= size
-        return count
+        return 4 * prod(self.shape(tokens))
 
 
-def sites(config: GPT2Config) -> tuple[Site, ...]:
-    """All sites of a model, in the order in which they are computed."""
-    return tuple(_all(config))
+def sites(config: GPT2Config, *, quantized: bool = False) -> tuple[Site, ...]:
+    """All sites of a model, in the order in which they are computed.
+
+    quantized: whether its weights are of eight or four bits.
+    """
+    return tuple(
+        Site(name, axes, source_of(tail(name)), kernel_of(name, quantized)) for name, axes in site_axes(config).items()
+    )
 
 
-def _all(config: GPT2Config) -> Iterator[Site]:
-    rows, width = ("tokens", 0), ("n_embd", config.n_embd)
-    inner = ("n_inner", config.inner)
-    heads = (rows, ("n_head", config.n_head), ("head_dim", config.head_dim))
-    square = (("n_head", config.n_head), ("queries", 0), ("keys", 0))
-    one = (rows, ("one", 1))
-    yield Site("hook_embed", (rows, width))
-    yield Site("hook_pos_embed", (rows, width))
-    for layer in range(config.n_layer):
-        at = f"blocks.{layer}."
-        yield Site(at + "hook_resid_pre", (rows, width))
-        yield Site(at + "ln1.hook_scale", one)
-        yield Site(at + "ln1.hook_normalized", (rows, width))
-        for name in ("hook_q", "hook_k", "hook_v"):
-            yield Site(f"{at}attn.{name}", heads)
-        yield Site(at + "attn.hook_attn_scores", square)
-        yield Site(at + "attn.hook_pattern", square)
-        yield Site(at + "attn.hook_z", heads)
-        yield Site(at + "attn.hook_result", (rows, ("n_head", config.n_head), width))
-        yield Site(at + "hook_attn_out", (rows, width))
-        yield Site(at + "hook_resid_mid", (rows, width))
-        yield Site(at + "ln2.hook_scale", one)
-        yield Site(at + "ln2.hook_normalized", (rows, width))
-        yield Site(at + "mlp.hook_pre", (rows, inner))
-        yield Site(at + "mlp.hook_post", (rows, inner))
-        yield Site(at + "hook_mlp_out", (rows, width))
-        yield Site(at + "hook_resid_post", (rows, width))
-    yield Site("ln_final.hook_scale", one)
-    yield Site("ln_final.hook_normalized", (rows, width))
-    yield Site("hook_logits", (rows, ("vocab_size", config.vocab_size)))
+def sites_of(model: TextModel) -> tuple[Site, ...]:
+    """All sites of a model."""
+    head = getattr(getattr(model.network, "weights", None), "lm_head", None)
+    return sites(model.config, quantized=isinstance(head, QuantizedMatrix))
+
+
+def tail(name: str) -> str:
+    """A name without its layer: "attn.hook_q" of "blocks.3.attn.hook_q"."""
+    return name.split(".", 2)[2] if name.startswith("blocks.") else name
+
+
+@cache
+def source_of(name: str) -> str:
+    """Where the forward pass names a site, whose name is given without its layer."""
+    lines = inspect.getsource(gpt2).splitlines()
+    for beside, named in BESIDE.items():
+        name = name.replace(beside, named)
+    for word in (name, name.rpartition(".")[2]):
+        for number, line in enumerate(lines, 1):
+            if re.search(rf'["./]{re.escape(word)}"', line):
+                return f"models/gpt2.py:{number}"
+    return ""
+
+
+def kernel_of(name: str, quantized: bool) -> str:
+    """The kernel that writes a site."""
+    if name == "blocks.0.hook_resid_pre":
+        return "pairs"
+    if name == "hook_embed" and quantized:
+        return "embedding_q8"
+    return KERNELS.get(name.rpartition(".")[2], "matmul_quantized" if quantized else "matmul")
 
 
 def chosen(config: GPT2Config, names: str | Sequence[str] | None) -> tuple[Site, ...]:
@@ -75,11 +107,14 @@ def chosen(config: GPT2Config, names: str | Sequence[str] | None) -> tuple[Site,
     everything = sites(config)
     if names is None:
         return tuple(site for site in everything if not site.name.endswith("hook_result"))
-    globs = [names] if isinstance(names, str) else list(names)
-    for glob in globs:
-        if not any(fnmatchcase(site.name, glob) for site in everything):
+    known = [site.name for site in everything]
+    found: set[str] = set()
+    for glob in [names] if isinstance(names, str) else names:
+        named = [glob] if glob in known else [name for name in known if fnmatchcase(name, glob)]
+        if not named:
             raise IntrospectionError(
                 f"{glob!r} names no site of this model; names are like 'blocks.0.attn.hook_pattern', "
                 "and 'blocks.*.hook_resid_post' is every layer's (`model.sites()` lists them)"
             )
-    return tuple(site for site in everything if any(fnmatchcase(site.name, glob) for glob in globs))
+        found.update(named)
+    return tuple(site for site in everything if site.name in found)
