@@ -25,7 +25,7 @@ def python_blocks(page: Path) -> list[str]:
 def test_the_readmes_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
     names: dict[str, object] = {}
     blocks = python_blocks(ROOT / "README.md")
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)
     assert len(capsys.readouterr().out) > 20
