@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from glassformer.introspect.head_scores import HeadScores
     from glassformer.model import Model
 
-KEPT_BYTES, LARGEST_RUN = 2 << 30, 4 << 30
+KEPT_BYTES, LARGEST_RUN = 3 << 30, 4 << 30
 
 
 @dataclass(eq=False)

@@ -45,19 +45,23 @@ export async function post(path, body, slot = "", signal = undefined) {
 /** An array {data, shape, site, note(name)}; float32. What was fetched lately is not fetched again. */
 export async function getArray(path, parameters = {}, slot = "") {
   const address = path + query(parameters);
-  if (arrays.has(address)) {
-    const known = arrays.get(address);
+  const known = arrays.get(address) ?? fetchArray(address, slot);
+  arrays.delete(address);
+  arrays.set(address, known);
+  if (arrays.size > KEPT) arrays.delete(arrays.keys().next().value);
+  try {
+    return await known;
+  } catch (error) {
     arrays.delete(address);
-    arrays.set(address, known);
-    return known;
+    throw error;
   }
+}
+
+async function fetchArray(address, slot) {
   const response = await ask(address, {}, slot);
   const data = new Float32Array(await response.arrayBuffer());
   const shape = response.headers.get("x-shape").split(",").filter(Boolean).map(Number);
-  const found = { data, shape, site: response.headers.get("x-site"), note: (name) => response.headers.get(`x-${name}`) };
-  arrays.set(address, found);
-  if (arrays.size > KEPT) arrays.delete(arrays.keys().next().value);
-  return found;
+  return { data, shape, site: response.headers.get("x-site"), note: (name) => response.headers.get(`x-${name}`) };
 }
 
 /** Errors that mean only that something newer is under way. */

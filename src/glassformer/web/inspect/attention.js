@@ -43,12 +43,13 @@ export const attention = {
     fillChoice(this.sorts, SORTS, app.state.sort, (sort) => app.set({ sort }));
     const has = (...keys) => keys.some((key) => changed.has(key));
     if (!has("run", "subject", "view", "shape", "sort", "layer", "head", "locked", "position", "size", "theme", "tab", "edited")) return;
+    const mine = (this.serial = (this.serial ?? 0) + 1);
     try {
       if (has("run", "subject", "view", "edited") || !this.thumbs) await this.fetchThumbs();
       if (has("sort", "run") || !this.order.length) await this.sort();
       this.layoutHeads();
-      if (has("run", "subject", "view", "layer", "head", "size", "edited", "tab") || !this.full) await this.fetchHead();
-      this.showHead();
+      const full = await this.fetchHead();
+      if (mine === this.serial) await this.showHead(full);
     } catch (error) {
       app.fail(error, this.origin);
     }
@@ -158,27 +159,26 @@ export const attention = {
     const room = this.root.clientWidth - 24 - (this.stacked() ? 0 : (this.heads.width ?? 0) + 20);
     this.room = Math.max(300, Math.min(room, 680));
     const size = Math.min(512, 64 * Math.max(1, Math.round(this.room / 64)));
-    this.full = await getArray("attention/head", { run: app.shown.run, view, layer, head, size: Math.max(size, 64) }, "head");
-    const [rows, columns] = this.full.shape;
-    this.image = picture(this.full.data, rows, columns, scale(this.full.data, view));
-    this.fullTheme = palette();
+    return getArray("attention/head", { run: app.shown.run, view, layer, head, size }, "head");
   },
 
-  showHead() {
+  showHead(full) {
     const { app } = this;
+    this.full = full;
+    this.image = picture(full.data, ...full.shape, scale(full.data, app.state.view));
     const { layer, head, view, shape, locked } = app.state;
     const count = app.count;
     this.name.textContent = `layer ${layer}, head ${head}${locked ? ", locked" : ""}`;
     const [rows] = this.full.shape;
     this.origin.textContent = `${this.full.site}[${head}]${view === "value_weighted" ? " × |hook_v|" : ""}  [${count}, ${count}]` +
       `${rows < count ? `, drawn ${rows} × ${rows}, the greatest of each patch` : ""}`;
-    if (this.fullTheme !== palette()) { this.image = picture(this.full.data, ...this.full.shape, scale(this.full.data, view)); this.fullTheme = palette(); }
     this.matrix.canvas.hidden = shape !== "matrix";
     this.arcs.hidden = shape !== "arcs";
-    if (shape === "arcs") { this.drawArcs(); return; }
+    if (shape === "arcs") return this.drawArcs();
     const labels = count <= LABELLED ? 88 : 34;
     const cell = (this.room - labels - 4) / rows;
     this.matrix.show(this.room, labels + cell * rows + 4, { x: labels, y: labels, cell: [cell, cell], rows, columns: rows });
+    return undefined;
   },
 
   query(row) {

@@ -49,12 +49,15 @@ export const attribution = {
     const { app } = this;
     fillChoice(this.units, UNITS, app.state.unit, (unit) => app.set({ unit }));
     if (!["run", "subject", "position", "a", "b", "unit", "size", "theme", "tab"].some((key) => changed.has(key))) return;
+    const mine = (this.serial = (this.serial ?? 0) + 1);
     try {
       const [a, b] = await this.pair();
       this.a.value = app.label(a);
       this.b.value = app.label(b);
       const { unit } = app.state;
-      this.found = await getJson("attribution", { run: app.shown.run, position: app.position, token: a, against: b, unit }, "attribution");
+      const found = await getJson("attribution", { run: app.shown.run, position: app.position, token: a, against: b, unit }, "attribution");
+      if (mine !== this.serial) return;
+      this.found = found;
       this.show(a, b);
     } catch (error) {
       app.fail(error, this.summary);

@@ -5,7 +5,6 @@ import { getArray, post } from "./api.js";
 import { css, diverging, inkOn, palette } from "./color.js";
 import { Grid, MONO } from "./canvas.js";
 import { ranked, softmax } from "./sampling.js";
-import { attribution } from "./attribution.js";
 
 const MODES = [["zero", "zero"], ["mean", "mean"], ["patch", "patch"], ["scale", "× 2"]];
 const SCOPES = [["all", "every position"], ["one", "this position"]];
@@ -56,6 +55,7 @@ export const edits = {
     this.layout();
     if (changed.has("run") && this.swept && this.swept.run !== app.run.run) this.swept = null;
     this.layoutSweep();
+    if (!["run", "edited", "position", "edits", "theme", "tab"].some((key) => changed.has(key))) return;
     try {
       await this.fillCompare();
     } catch (error) {
@@ -135,6 +135,7 @@ export const edits = {
     const position = app.position;
     const runs = [app.run, app.edited ?? app.run];
     const [base, edited] = await Promise.all(runs.map((run) => getArray("logits", { run: run.run, position })));
+    if (position !== app.position || runs[0] !== app.run) return;
     const [p, q] = [softmax(base.data), softmax(edited.data)];
     const ids = [...new Set([...ranked(base.data).slice(0, ROWS), ...ranked(edited.data).slice(0, ROWS)])].sort((a, b) => Math.max(p[b], q[b]) - Math.max(p[a], q[a])).slice(0, ROWS + 4);
     let divergence = 0;
@@ -164,7 +165,6 @@ export const edits = {
     this.sweepNote.textContent = "running every variant…";
     const started = performance.now();
     try {
-      attribution.app ??= app;
       const logits = await getArray("logits", { run: app.run.run, position: app.count - 1 });
       const order = ranked(logits.data);
       const [token, against] = [app.tokenId(app.state.a || "") ?? order[0], app.tokenId(app.state.b || "") ?? order[1]];

@@ -26,7 +26,7 @@ export const ledger = {
     this.listingTitle = h("h3");
     this.origin = h("p", { class: "origin" });
     root.append(h("div", { class: "controls" }, this.parts, h("label", {}, "decode ", this.count, " tokens"), this.button, this.summary),
-      this.table, this.listingTitle, this.listing, h("div", { class: "pair" }, h("div", {}, h("h3", {}, "memory and KV cache"), this.timeline), h("div", { class: "scroll short" }, this.layers)), this.origin);
+      h("div", { class: "across" }, this.table), this.listingTitle, this.listing, h("div", { class: "pair" }, h("div", {}, h("h3", {}, "memory and KV cache"), this.timeline), h("div", { class: "scroll short" }, this.layers)), this.origin);
   },
 
   choose(part) {

@@ -43,8 +43,11 @@ export const lens = {
       this.begin = Math.max(0, Math.min(middle, app.count - columns));
       this.end = this.begin + columns;
     }
+    const mine = (this.serial = (this.serial ?? 0) + 1);
     try {
-      this.found = await getArray("lens", { run: app.shown.run, begin: this.begin, end: this.end, follow: app.state.pin }, "lens");
+      const found = await getArray("lens", { run: app.shown.run, begin: this.begin, end: this.end, follow: app.state.pin }, "lens");
+      if (mine !== this.serial) return;
+      this.found = found;
     } catch (error) {
       app.fail(error, this.origin);
       return;

@@ -38,18 +38,37 @@ export const app = {
     const number = /^\s*\[?(\d+)\]?\s*$/.exec(text)?.[1];
     return number !== undefined && Number(number) < this.facts.config.vocab_size ? Number(number) : null;
   },
+  /** Done when every view has come to rest. */
+  async settled() {
+    for (let last = null; last !== pending;) {
+      last = pending;
+      await last;
+    }
+  },
   label(id) { return visible(this.token(id)); },
   fail(error, where) {
     if (isStale(error)) return;
-    if (error.code === "run_unknown") { runText(); return; }
+    if (error.code === "run_unknown" && performance.now() - restarted > 5000) {
+      restarted = performance.now(); // the server made room by dropping the run
+      runText();
+      return;
+    }
     if (where) where.replaceChildren(h("p", { class: "wrong" }, error.message));
     else toast(error.message);
     if (!(error instanceof ApiError)) console.error(error);
   },
 };
 
+let pending = Promise.resolve();
+
+/** Remember what is under way, for `app.settled`. */
+function wait(promise) {
+  pending = Promise.all([pending, promise.catch(() => null)]);
+}
+
 let controller = null;
 let serial = 0;
+let restarted = -Infinity;
 
 function status(text, wrong = false) {
   $("status").textContent = text;
@@ -139,10 +158,9 @@ function showTab() {
 function update(changed) {
   showSubject();
   if (!app.run) return;
-  tokens.update(changed);
-  next.update(changed);
   const fresh = showTab();
-  current.update(fresh ? new Set(["run", ...changed]) : changed);
+  const all = [tokens.update(changed), next.update(changed), current.update(fresh ? new Set(["run", ...changed]) : changed)];
+  wait(Promise.all(all));
 }
 
 function makeTabs() {
@@ -205,11 +223,11 @@ function fillInput() {
   $("begin").checked = begin;
 }
 
-store.watch((state, changed) => {
-  if (["text", "ids", "begin"].some((key) => changed.has(key))) { fillInput(); runText(); }
-  else if (["edits", "other"].some((key) => changed.has(key))) runEdits();
+function stateChanged(state, changed) {
+  if (["text", "ids", "begin"].some((key) => changed.has(key))) { fillInput(); wait(runText()); }
+  else if (["edits", "other"].some((key) => changed.has(key))) wait(runEdits());
   update(changed);
-});
+}
 
 async function start() {
   applyTheme();
@@ -233,8 +251,10 @@ async function start() {
   next.mount($("next"), app);
   store.restore();
   if (!app.vocabulary && !location.hash.includes("text=")) store.set({ text: store.DEFAULTS.text });
+  store.watch(stateChanged);
   fillInput();
-  if (!app.run) await runText();
+  await runText();
+  await app.settled();
   document.documentElement.dataset.ready = "true";
 }
 

@@ -37,8 +37,10 @@ export const neurons = {
   async update(changed) {
     const { app } = this;
     if (!["run", "subject", "position", "neuron", "size", "theme", "tab"].some((key) => changed.has(key))) return;
+    const mine = (this.serial = (this.serial ?? 0) + 1);
     try {
       const { firing } = await getJson("firing", { run: app.shown.run, position: app.position }, "firing");
+      if (mine !== this.serial) return;
       this.list(firing);
       const chosen = app.state.neuron || `${firing[0].layer}.${firing[0].index}`;
       await this.show(chosen);

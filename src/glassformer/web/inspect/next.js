@@ -1,6 +1,6 @@
 // Next token: the distribution after the selected position, filtered at once as the sliders move; a click forces a token.
 
-import { fillChoice, h, percent, shown, tokenElement } from "./dom.js";
+import { h, percent, shown, tokenElement } from "./dom.js";
 import { getArray } from "./api.js";
 import { entropy, filtered, ranked, softmax } from "./sampling.js";
 
@@ -72,7 +72,6 @@ export const next = {
     this.summary.textContent = `${left.toLocaleString("en")} of ${places.toLocaleString("en")} tokens left to draw from; entropy ${shown(entropy(softmax(this.logits.data)), 2)} bits before the filters`;
     this.origin.textContent = `${this.logits.site}[${position}]  [${this.logits.shape}]`;
     this.back.hidden = !app.state.ids || !app.vocabulary;
-    if (app.edited) fillChoice(document.getElementById("subject"), [["baseline", "model as it is"], ["edited", `with ${app.state.edits.length} edit${app.state.edits.length > 1 ? "s" : ""}`]], app.state.subject, (subject) => app.set({ subject }));
   },
 
   row(row, widest, other) {

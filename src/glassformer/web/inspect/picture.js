@@ -14,7 +14,7 @@ function frozen(element) {
   clone.querySelectorAll("canvas").forEach((canvas, place) => {
     const image = document.createElement("img");
     image.src = canvases[place].toDataURL("image/png");
-    image.setAttribute("style", `width:${canvases[place].style.width};height:${canvases[place].style.height};display:block`);
+    Object.assign(image.style, { width: canvases[place].style.width, height: canvases[place].style.height, display: "block" });
     if (canvas.hidden) image.hidden = true;
     canvas.replaceWith(image);
   });

@@ -25,7 +25,7 @@ export const tokens = {
     if (rebuilt) this.build();
     this.select();
     const relevant = ["run", "subject", "color", "theme", ...(app.state.color === "surprise" ? [] : ["layer", "head", "position", "neuron", "view"])];
-    if (relevant.some((key) => changed.has(key))) this.paint();
+    return relevant.some((key) => changed.has(key)) ? this.paint() : undefined;
   },
 
   build() {
