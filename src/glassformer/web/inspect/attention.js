@@ -157,7 +157,7 @@ export const attention = {
     const { app } = this;
     const { layer, head, view } = app.state;
     const room = this.root.clientWidth - 24 - (this.stacked() ? 0 : (this.heads.width ?? 0) + 20);
-    this.room = Math.max(300, Math.min(room, 680));
+    this.room = Math.max(300, Math.min(room, 680, Math.max(420, 0.58 * innerHeight)));
     const size = Math.min(512, 64 * Math.max(1, Math.round(this.room / 64)));
     return getArray("attention/head", { run: app.shown.run, view, layer, head, size }, "head");
   },

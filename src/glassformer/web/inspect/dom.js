@@ -26,7 +26,8 @@ export function shown(value, digits = 3) {
 export function percent(share) {
   const value = 100 * share;
   if (value >= 99.95 && share < 1) return ">99.9 %";
-  return value >= 0.1 || value === 0 ? `${value.toFixed(1)} %` : value >= 0.001 ? `${value.toFixed(3)} %` : "<0.001 %";
+  if (value !== 0 && value < 0.001) return "<0.001 %";
+  return `${value.toFixed(value >= 10 || value === 0 ? 1 : value >= 0.1 ? 2 : 3)} %`;
 }
 
 export function bytes(count) {

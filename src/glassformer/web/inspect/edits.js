@@ -214,7 +214,7 @@ export const edits = {
         if (cell[0] < 40) continue;
         context.fillStyle = inkOn(rgb);
         context.textAlign = "center";
-        context.fillText(value.toFixed(2), x + (c + 0.5) * cell[0], y + (r + 0.5) * cell[1] + 4);
+        context.fillText(shown(Math.abs(value) < 0.005 ? 0 : value, 2), x + (c + 0.5) * cell[0], y + (r + 0.5) * cell[1] + 4);
       }
     }
   },

@@ -95,7 +95,7 @@ export async function runText() {
     app.edited = null;
     app.timings.run = performance.now() - started;
     status(`${run.ids.length} tokens · ${(1000 * run.seconds).toFixed(0)} ms in the model · ${bytes(run.nbytes)} captured`);
-    if (app.state.ids && run.text !== null && $("text").value !== run.text) $("text").value = run.text;
+    if (app.state.ids) $("text").value = run.text ?? run.ids.join(" ");
     await runEdits(false);
     if (mine === serial) update(new Set(["run"]));
   } catch (error) {
@@ -246,6 +246,7 @@ async function start() {
   if (!app.vocabulary) {
     store.DEFAULTS.text = "0 1 2 3 4 5 6 7";
     $("text").placeholder = "token ids: this model has no vocabulary";
+    document.documentElement.dataset.ids = "only";
   }
   tokens.mount($("tokens"), app);
   next.mount($("next"), app);
