@@ -1,11 +1,11 @@
-"""What looking costs while a model of GPT-2's shape decodes: steps with and without, alternating in one run.
+"""What looking costs while a model of GPT-2's shape decodes: with and without, alternating in one run.
 
     python benchmarks/capture.py [--model FOLDER] [--dtype q8] [--context 1024] [--rounds 400] [--threads N] [--json]
 
-Without a folder, the model has random weights. Each round takes some steps without and some with each observation, in
-an order that turns from round to round, at the end of a context of random tokens; the first of them is not counted, for
-what the other way has left in the caches. `slower` is the median of the rounds' quotients, less 1, and the quarters
-beside it say how far rounds scatter. "nothing" is measured against itself.
+Without a folder, the model has random weights. Each round decodes some tokens without and some with each observation,
+as `trace` does, in an order that turns from round to round, at the end of a context of random tokens; the first of them
+are not counted, for what the other way has left in the caches. `slower` is the median of the rounds' quotients, less 1,
+and the quarters beside it say how far rounds scatter. "nothing" is measured against itself.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from glassformer.models.config import GPT2Config
 from glassformer.models.gpt2 import GPT2
 from glassformer.models.load import load_network
 from glassformer.models.observer import Observation
-from glassformer.runtime.frames import FrameLayout, FrameStore
+from glassformer.runtime.frames import Frame, FrameLayout, FrameStore
 from glassformer.runtime.kv_cache import KVCache
+from glassformer.runtime.sampling import Sampler
 from peer_models import write_model
 from report import show, surroundings
 
@@ -37,8 +38,8 @@ CASES = {
     "every pattern": ("blocks.*.attn.hook_pattern",),
     "everything": ("*",),
 }
-FRAMES = 4  # a step's arrays are held while the next is taken
-STEPS = 4  # in a row, after one that is not counted
+STEPS = 3  # in one go, as a model of this size writes
+GOES = 3  # one after the other, of which the first is not counted
 
 
 class Case:
@@ -52,23 +53,29 @@ class Case:
         ]
         layout = FrameLayout({name: network.places[name] for name in names}, 1, context)
         self.nbytes = layout.nbytes
-        self.store = FrameStore(layout, FRAMES)
+        self.store = FrameStore(layout, 2 * STEPS)  # what one go has written is held while the next one writes
         self.observation = Observation(tuple(names)) if names else None
+        self.sampler = Sampler(network.config.vocab_size)
+        self.held: Frame | None = None
 
-    def step(self, network: GPT2, token: np.ndarray, cache: KVCache) -> float:
-        """Seconds that one token takes, always behind the same context."""
+    def go(self, network: GPT2, token: int, cache: KVCache) -> float:
+        """Seconds that a token takes, always behind the same context."""
+        length = cache.length
         start = time.perf_counter()
+        self.sampler.ask(None, [0.0] * STEPS)
         if self.observation is None:
-            network.forward(token, cache)
+            network.decode(token, cache, self.sampler, STEPS)
         else:
-            network.forward(token, cache, observation=self.observation, frame=self.store.take(cache.length))
+            frame = self.store.take(length, STEPS)
+            network.decode(token, cache, self.sampler, STEPS, observation=self.observation, frame=frame)
+            self.held = frame
         spent = time.perf_counter() - start
-        cache.truncate(cache.length - 1)
-        return spent
+        cache.truncate(length)
+        return spent / STEPS
 
-    def steps(self, network: GPT2, token: np.ndarray, cache: KVCache) -> float:
-        """The same, the middle of several."""
-        return float(np.median([self.step(network, token, cache) for _ in range(STEPS + 1)][1:]))
+    def measure(self, network: GPT2, token: int, cache: KVCache) -> float:
+        """The same, the mean of some goes."""
+        return float(np.mean([self.go(network, token, cache) for _ in range(GOES)][1:]))
 
 
 def measure(network: GPT2, context: int, rounds: int) -> list[dict[str, object]]:
@@ -77,13 +84,13 @@ def measure(network: GPT2, context: int, rounds: int) -> list[dict[str, object]]
     plain = Case(network, (), context)
     cache = network.new_cache(context)
     ids = np.random.default_rng(0).integers(0, network.config.vocab_size, context).astype(np.int32)
-    network.forward(ids[:-1], cache)
-    token, names = ids[-1:], list(cases)
+    network.forward(ids[:-STEPS], cache)
+    token, names = int(ids[-STEPS]), list(cases)
     spent: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     for turn in range(rounds + 3):
         for name in names if turn % 2 else reversed(names):
             pair = [plain, cases[name]] if turn // 2 % 2 else [cases[name], plain]
-            times = [case.steps(network, token, cache) for case in pair]
+            times = [case.measure(network, token, cache) for case in pair]
             if turn >= 3:
                 spent[name].append((times[0], times[1]) if pair[0] is plain else (times[1], times[0]))
     rows = []

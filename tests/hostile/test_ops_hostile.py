@@ -45,6 +45,7 @@ def test_every_public_operation_is_here() -> None:
         "attention_scores",
         "edit",
         "keep",
+        "next_frame",
         "layer_norm_for",
         "linear_for",
     }

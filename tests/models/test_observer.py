@@ -1,6 +1,7 @@
 """What a pass captures and changes by launches: the bits of the logits stay, and values are those of one whole pass."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from glassformer.models.gpt2 import GPT2
 from glassformer.models.load import load_network
 from glassformer.models.observer import Edit, Observation, Resume
 from glassformer.runtime.arrays import ShapeError
-from glassformer.runtime.frames import Captured, Frame, FrameLayout
+from glassformer.runtime.frames import Captured, Frame, FrameLayout, FrameStore
 from glassformer.runtime.memory import aligned
+from glassformer.runtime.sampling import Sampler
 
 Float32 = npt.NDArray[np.float32]
 SHAPE: dict[str, object] = {
@@ -282,5 +284,50 @@ def test_a_frame_that_is_too_small_is_refused(plain: GPT2) -> None:
         smaller = Frame(layout, frame.memory, frame.kept)
         with pytest.raises(ShapeError, match="no room"):
             plain.forward(IDS[:20], plain.new_cache(20), observation=Observation(names), frame=smaller)
+    crooked = Frame(frame.layout, frame.memory[1:])
     with pytest.raises(ShapeError, match="cache line"):
-        Frame(frame.layout, frame.memory[1:])
+        plain.forward(IDS[:20], plain.new_cache(20), observation=Observation(names), frame=crooked)
+
+
+def test_steps_in_one_go(network: GPT2) -> None:
+    """Frames that follow one another hold what each step alone captures; what would change steps is refused."""
+    assert network.steps is not None
+    cache, names = network.new_cache(TOKENS), tuple(network.places)
+    network.forward(IDS[:60], cache)
+    store = FrameStore(FrameLayout({name: network.places[name] for name in names}, 1, TOKENS), 4)
+    sampler = Sampler(network.config.vocab_size)
+    sampler.ask(None, [0.0] * 4)
+    frame = store.take(60, 9)
+    assert frame.steps == 4
+    network.decode(int(IDS[60]), cache, sampler, 4, observation=Observation(names), frame=frame)
+    tokens = [found[0] for found in sampler.found() if found is not None]
+    whole = run(network, Observation(names), np.array([*IDS[:61], *tokens[:3]], np.int32))[1]
+    for step in range(4):
+        for name, array in Captured(frame, slice(None), 61 + step, step).items():
+            seen = whole[name]
+            wanted = (
+                seen[:, 60 + step : 61 + step, : 61 + step] if network.places[name].square else seen[60 + step :][:1]
+            )
+            assert np.array_equal(array, wanted), (name, step)
+    for wrong in (
+        Observation(names, (Edit("hook_embed", "scale"),)),
+        Observation(names, called=frozenset(["hook_embed"])),
+    ):
+        call = replace(wrong, call=None if wrong.edits else print)  # type: ignore[arg-type]
+        with pytest.raises(ShapeError, match="one another at once"):
+            network.decode(3, cache, sampler, 2, observation=call, frame=frame)
+    with pytest.raises(ShapeError, match="5 steps need"):
+        network.decode(3, cache, sampler, 5, observation=Observation(names), frame=frame)
+    assert cache.length == 64
+
+
+def test_frames_are_used_again(plain: GPT2) -> None:
+    store = FrameStore(FrameLayout({"hook_embed": plain.places["hook_embed"]}, 1, TOKENS), 6)
+    first, second = store.take(0, 2), store.take(2, 3)
+    assert [(each.start // store.layout.count, each.steps) for each in (first, second)] == [(0, 2), (2, 3)]
+    array = second.array("hook_embed", step=2)
+    del first, second
+    third = store.take(5, 4)
+    assert (third.start, third.steps) == (0, 2)  # an array of the second is held
+    del array, third
+    assert store.take(0, 9).steps == 6

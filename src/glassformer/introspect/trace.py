@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from glassformer.generation.continuation import Continuation
+from glassformer.generation.continuation import Continuation, Step
+from glassformer.generation.decode import Stride
+from glassformer.generation.network import decoder_of
 from glassformer.generation.stopping import FinishReason
 from glassformer.introspect.cache import ActivationCache
 from glassformer.introspect.capture import LIMIT, Names, check_bytes, layout_of, room_for
 from glassformer.introspect.errors import IntrospectionError
 from glassformer.introspect.hooks import Hook, calling
-from glassformer.introspect.sites import chosen
+from glassformer.introspect.sites import Site, chosen
 from glassformer.introspect.tokens import token_text
-from glassformer.models.observer import Observation
+from glassformer.models.observer import Call, Observation
 from glassformer.runtime.frames import Captured, Frame, FrameLayout, FrameStore
 from glassformer.runtime.ops import default_ops
 from glassformer.runtime.sampling import Sampler
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 
 Float32 = npt.NDArray[np.float32]
 SHOWN = 10  # of the most probable tokens, in a notebook
+Calling = tuple[frozenset[str], Call | None]
+Found = Sequence[tuple[int, float] | None]
+LOGITS = "hook_logits"
 KEYS = 16  # the room for positions comes in multiples of so many
 
 
@@ -75,14 +80,14 @@ def trace(
 ) -> Iterator[TraceStep]:
     """Continue a text token by token, and keep the arrays of sites at each step.
 
-    The tokens are those of `generate`. Memory for all steps is set aside at the beginning, and that of a step whose
-    arrays nobody holds is used again.
+    The tokens are those of `generate`. Memory for all steps is set aside at the beginning, and that of steps whose
+    arrays nobody holds is used again: a few steps, which are taken without coming back to Python, share theirs.
 
     Args:
         text: fresh, with speculation off.
         names: as in `run_with_cache`; a sequence of none captures nothing.
         hooks: functions that are called at each step, as `run_with_hooks` does.
-        limit: bytes that may be captured in all steps; None: 4 GiB.
+        limit: bytes that may be captured in all steps, logits included; None: 4 GiB.
 
     Raises:
         IntrospectionError: for names of no site, or more bytes than the limit; nothing has run then.
@@ -90,11 +95,10 @@ def trace(
     wanted = chosen(model.config, names)
     prompt, steps = len(text.prompt), text.capacity + 1 - len(text.prompt)
     whole = layout_of(model, wanted, prompt, prompt)
-    single = layout_of(model, wanted, 1, -(-text.capacity // KEYS) * KEYS)
+    logits = () if any(site.name == LOGITS for site in wanted) else chosen(model.config, LOGITS)
+    single = layout_of(model, [*wanted, *logits], 1, -(-text.capacity // KEYS) * KEYS)
     check_bytes(whole.nbytes + (steps - 1) * single.nbytes, LIMIT if limit is None else limit)
-    called, call = calling(model, hooks)
-    observation = Observation(tuple(site.name for site in wanted), called=called, call=call)
-    return run(model, text, observation, Frame(whole, room_for(whole)), store_of(single, steps - 1))
+    return run(model, text, wanted, calling(model, hooks), Frame(whole, room_for(whole)), store_of(single, steps - 1))
 
 
 def store_of(layout: FrameLayout, steps: int) -> FrameStore:
@@ -111,20 +115,57 @@ def store_of(layout: FrameLayout, steps: int) -> FrameStore:
 
 
 def run(
-    model: TextModel, text: Continuation, observation: Observation, first: Frame, store: FrameStore
+    model: TextModel, text: Continuation, wanted: Sequence[Site], hooks: Calling, first: Frame, store: FrameStore
 ) -> Iterator[TraceStep]:
-    """The steps; `first`: the frame of the prompt, `store`: those of all others."""
+    """The steps; `first`: the frame of the prompt, `store`: those of all others, which hold the logits too."""
     network: Any = model.network
+    names = tuple(site.name for site in wanted)
     sampler, cache = Sampler(model.config.vocab_size), network.new_cache(text.capacity)
     cache.prompt_length = len(text.prompt)
-    frame: Frame | None = first
-    while text.reason is None and frame is not None:
-        start, past = time.perf_counter(), cache.length
-        logits = network.forward(text.unread(), cache, observation=observation, frame=frame)  # [1, vocab_size]
-        ids, length = [*text.prompt, *text.generated], cache.length
-        step = text.take(logits[0], sampler, start)
-        seen = ActivationCache(model, ids, np.arange(past, length), Captured(frame, slice(None), length))
-        yield TraceStep(step.token.id, step.text, length, step.token.logprob, logits[0], seen, step.finish_reason)
-        del seen
-        frame = None  # its memory can be used again, unless somebody holds an array of it
-        frame = store.take(length) if text.reason is None else None
+    start, (called, call) = time.perf_counter(), hooks
+    observation = Observation(names, called=called, call=call)
+    logits = network.forward(text.unread(), cache, observation=observation, frame=first)  # [1, vocab_size]
+    seen = ActivationCache(model, text.prompt, np.arange(cache.length), Captured(first, slice(None), cache.length))
+    yield step_of(text.take(logits[0], sampler, start), logits[0], seen)
+    del first, seen  # their memory is nobody's now, unless somebody holds it
+    observation = Observation(tuple(store.layout.places), called=called, call=call)
+    decoder = decoder_of(network) if call is None and text.simple else None
+    stride = Stride()
+    while text.reason is None:
+        start, known = time.perf_counter(), cache.length
+        frame = store.take(known, 1 if decoder is None else min(stride.count, text.left))
+        if decoder is None:
+            network.forward(text.unread(), cache, observation=observation, frame=frame)
+        else:
+            text.ask(sampler, frame.steps)
+            network.decode(text.generated[-1], cache, sampler, frame.steps, observation=observation, frame=frame)
+            stride.passed(frame.steps, time.perf_counter() - start)
+        yield from taken(model, text, sampler, None if decoder is None else sampler.found(), frame, known, names)
+        del frame
+
+
+def taken(
+    model: TextModel, text: Continuation, sampler: Sampler, found: Found | None, frame: Frame, known: int,
+    names: Sequence[str],
+) -> Iterator[TraceStep]:  # fmt: skip
+    """The steps of a frame, the first of which read the token at position `known`.
+
+    found: the tokens that were chosen; None: the only step's is chosen now.
+    """
+    for place in range(frame.steps):
+        start, position = time.perf_counter(), known + place
+        logits = frame.array(LOGITS, step=place)[0]  # [vocab_size]
+        ids = [*text.prompt, *text.generated]
+        chosen_one = None if found is None else found[place]
+        # Where nothing could be chosen, this says why.
+        step = text.take(logits, sampler, start) if chosen_one is None else text.take_chosen(*chosen_one, 0.0)
+        arrays = Captured(frame, slice(None), position + 1, place, names)
+        yield step_of(step, logits, ActivationCache(model, ids, np.array([position]), arrays))
+        if text.reason is not None:
+            return
+
+
+def step_of(step: Step, logits: Float32, seen: ActivationCache) -> TraceStep:
+    """A step of the continuation with what was captured for it."""
+    token = step.token
+    return TraceStep(token.id, step.text, len(seen.ids), token.logprob, logits, seen, step.finish_reason)

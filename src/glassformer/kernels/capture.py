@@ -1,6 +1,6 @@
 """Copies of what a model computes on the way, into a frame: the arrays of all captured sites, one after the other.
 
-A table says where they lie, in numbers: [rows, pitch, keys, aligned, place of site 0, of site 1, ...]. A site is
+A table says where they lie, in numbers; behind the fields named below come the places of the sites. A site is
 [rows][width] or, where each row looks at positions, [heads][rows][pitch], of which the first `keys` are written. What
 is kept of a pass is in its targets: for each of its rows the row in the frame, or -1 for one that nobody asked for.
 """
@@ -8,8 +8,9 @@ is kept of a pass is in its targets: for each of its rows the row in the frame, 
 from glassformer.kernels.softmax import softmax_row
 from glassformer.simd import Pointer, exp, f32, f32x16, i32, i64, kernel, load, store, stream
 
-# Of the table; ALIGNED: whether the frame begins at a cache line, as its sites do.
-FRAME_ROWS, PITCH, FRAME_KEYS, ALIGNED, PLACES = 0, 1, 2, 3, 4
+# Of the table. ALIGNED: whether the memory begins at a cache line, as frames and their sites do; FRAME: where the frame
+# begins in the memory; SIZE: how far the next one is behind it.
+FRAME_ROWS, PITCH, FRAME_KEYS, ALIGNED, FRAME, SIZE, PLACES = 0, 1, 2, 3, 4, 5, 6
 CHUNK = 4096  # numbers of a row that a task copies
 
 
@@ -28,6 +29,12 @@ def copy(source: Pointer[f32], target: Pointer[f32], count: i64, aligned: i64) -
 
 
 @kernel
+def square_row(frame: Pointer[f32], table: Pointer[i64], number: i64, head: i64, row: i64) -> Pointer[f32]:
+    """Where a head's row of a square site lies."""
+    return frame + (table[FRAME] + table[PLACES + number] + (head * table[FRAME_ROWS] + row) * table[PITCH])
+
+
+@kernel
 def keep_rows(
     x: Pointer[f32], frame: Pointer[f32], table: Pointer[i64], targets: Pointer[i64], number: i64, width: i64,
     row_stride: i64, begin: i64, end: i64,
@@ -38,7 +45,7 @@ def keep_rows(
         row = task // chunks
         first = task % chunks * CHUNK
         if targets[row] >= 0:
-            target = frame + table[PLACES + number] + targets[row] * width
+            target = frame + table[FRAME] + table[PLACES + number] + targets[row] * width
             aligned = table[ALIGNED] if targets[row] * width % 16 == 0 else i64(0)
             copy(x + row * row_stride + first, target + first, min(width - first, CHUNK), aligned)
 
@@ -52,15 +59,9 @@ def keep_square(
     for task in range(begin, end):
         target = targets[task % rows]
         if target >= 0:
-            place = (task // rows * table[FRAME_ROWS] + target) * table[PITCH]
-            aligned = table[ALIGNED] if place % 16 == 0 else i64(0)
-            copy(x + task * pitch, frame + table[PLACES + number] + place, table[FRAME_KEYS], aligned)
-
-
-@kernel
-def square_row(frame: Pointer[f32], table: Pointer[i64], number: i64, head: i64, row: i64) -> Pointer[f32]:
-    """Where a head's row of a square site lies."""
-    return frame + (table[PLACES + number] + (head * table[FRAME_ROWS] + row) * table[PITCH])
+            aligned = table[ALIGNED] if table[PITCH] % 16 == 0 else i64(0)
+            place = square_row(frame, table, number, task // rows, target)
+            copy(x + task * pitch, place, table[FRAME_KEYS], aligned)
 
 
 @kernel
@@ -130,9 +131,16 @@ def pattern_of_scores(
         target = targets[task % rows]
         if target >= 0:
             head = task // rows
-            x = scores + source[PLACES + from_site] + (head * source[FRAME_ROWS] + target) * source[PITCH]
-            y = out + table[PLACES + to_site] + (head * table[FRAME_ROWS] + target) * table[PITCH]
+            x = square_row(scores, source, from_site, head, target)
+            y = square_row(out, table, to_site, head, target)
             seen = i64(positions[task % rows]) + 1
             softmax_row(x, y, seen, LOG=False)
             for i in range(seen, table[FRAME_KEYS], 16):
                 store(y + i, f32x16(0.0), count=table[FRAME_KEYS] - i)
+
+
+@kernel
+def next_frame(table: Pointer[i64], begin: i64, end: i64) -> None:
+    """Let a table say where the next step's frame is, which looks at one position more; a single task."""
+    table[FRAME] = table[FRAME] + table[SIZE]
+    table[FRAME_KEYS] = table[FRAME_KEYS] + 1

@@ -112,18 +112,25 @@ class GPT2:
             found.append(logits if whole else logits[[piece.ends for piece in group]])
         return found[0] if len(found) == 1 else np.concatenate(found)
 
-    def decode(self, token: int, cache: KVCache, sampler: Sampler, count: int) -> None:
+    def decode(
+        self, token: int, cache: KVCache, sampler: Sampler, count: int, *, observation: Observation | None = None,
+        frame: Frame | None = None,
+    ) -> None:  # fmt: skip
         """Read a token, choose the next one, read that: `count` times in one go. `sampler.found()` are those chosen.
 
-        The sampler has been asked for so many tokens. The last one is not read, as with `forward`.
+        The sampler has been asked for so many tokens. The last one is not read, as with `forward`. observation: what is
+        captured at each step, into a frame of so many steps.
         """
         ids = np.full(count, token, np.int32)  # of which the first counts
         self.check(ids, cache)
+        look = None if observation is None else Look(observation, frame, self.places)
+        if look is not None:
+            self.looks.check_steps(look, count)
         cache.reserve(count)
         assert self.steps is not None
         blocks = blocks_of(self.config.n_positions)
         form = form_of([(ids[:1], cache)], self.ops.executor.target.vector_bits, last_only=True, blocks=blocks)
-        self.steps.decode(form, (ids[:1], cache), sampler, count)
+        self.steps.decode(form, (ids[:1], cache), sampler, count, look, [Run(0, 0, cache.length, 1)])
         cache.advance(count)
 
     def check(self, ids: Int32, cache: KVCache) -> None:
@@ -141,13 +148,14 @@ class GPT2:
     ) -> Float32:
         """One pass over tokens that have been checked, through its plan where there is one."""
         bits = self.ops.executor.target.vector_bits
-        every = look is not None and look.observation.final  # these sites have all rows, whoever needs the logits
+        counts = [len(ids) for ids, _ in parts]
+        # Sites behind the last layer have all rows, whoever needs the logits.
+        every = look is not None and look.observation.final and counts != [1]
         form = form_of(parts, bits, last_only=last_only and not every, blocks=blocks_of(self.config.n_positions))
         if self.steps is not None and (look is None or look.observation.call is None):
             logits = self.steps.run(form, parts, look, runs)
         else:
             logits = run_now(self.ops, self.step, form, parts, look, runs)
-        counts = [len(ids) for ids, _ in parts]
         if last_only and every:
             logits = logits[np.cumsum(counts) - 1]
         logits = logits[: len(parts) if last_only else sum(counts)]  # a form may have more rows
@@ -171,7 +179,9 @@ class GPT2:
         if batch.form.last_only and batch.form.parts < batch.form.rows:
             x = ops.embedding(x, batch.last)  # [parts, n_embd]
         x = normalized(ops, w.ln_f, self.epsilon, x, "ln_final.hook_normalized", observer)  # [parts or rows, n_embd]
-        return see(ops, "hook_logits", ops.linear(x, w.lm_head))  # [parts or rows, vocab_size]
+        logits = see(ops, "hook_logits", ops.linear(x, w.lm_head))  # [parts or rows, vocab_size]
+        observer.end(ops)
+        return logits
 
     def block(self, ops: Ops, layer: int, block: Block, x: Float32, batch: Batch, observer: Observer) -> Float32:
         """One layer: attention, then the feed-forward network, each added to the residual stream."""

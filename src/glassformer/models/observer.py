@@ -39,6 +39,9 @@ class Observer(Protocol):
     def target(self, site: str) -> Target | None:
         """Where a site's rows are kept, for an operation that puts them there itself."""
 
+    def end(self, ops: Ops) -> None:
+        """The pass is over."""
+
     @property
     def start(self) -> int | None:
         """The layer before which the pass starts; None: with the embedding."""
@@ -63,6 +66,9 @@ class Unobserved:
 
     def target(self, site: str) -> Target | None:
         return None
+
+    def end(self, ops: Ops) -> None:
+        pass
 
     def residual(self, ops: Ops) -> Float32:
         raise ShapeError("a pass that nobody observes starts with the embedding")

@@ -43,7 +43,7 @@ class Inputs:
         observation, frame = look.observation, look.frame
         resume = observation.resume
         self.values = observation.values[0] if real else np.zeros(1, np.float32)
-        self.memory = frame.memory if real and frame is not None else np.zeros(1, np.float32)
+        self.memory = frame.whole if real and frame is not None else np.zeros(1, np.float32)
         width = 0 if resume is None else resume.residual.shape[1]
         self.residual = resume.residual if real and resume is not None else np.zeros((1, width), np.float32)
         self.rows = np.zeros(form.rows, np.int32)  # of the residual
@@ -70,7 +70,7 @@ class Inputs:
         if self.layout is not frame.layout:
             self.table[:] = frame.layout.table
             self.layout = frame.layout
-        frame.fill_keys(self.table)
+        frame.fill(self.table)
         if frame.kept is None and len(self.targets) == 1:  # the step of a single sequence, which should cost little
             self.targets[0] = 0
             frame.check(0, runs[0].past + 1)
@@ -110,6 +110,10 @@ class Observing:
     def residual(self, ops: Ops) -> Float32:
         return ops.embedding(self.inputs.residual, self.inputs.rows)  # [rows, n_embd]: a copy, which may be changed
 
+    def end(self, ops: Ops) -> None:
+        if self.names and len(self.inputs.targets) == 1:
+            ops.next_frame(self.inputs.table)
+
     def see(self, ops: Ops, site: str, x: X) -> X:
         if not self.wants(site):
             return x
@@ -141,7 +145,7 @@ class Looks:
 
     def __init__(self, config: GPT2Config) -> None:
         self.config = config
-        self.checked: tuple[weakref.ref[Observation], weakref.ref[FrameLayout] | None] | None = None
+        self.checked: tuple[weakref.ref[Observation], weakref.ref[Float32] | None] | None = None
 
     @cached_property
     def places(self) -> dict[str, Place]:
@@ -156,21 +160,39 @@ class Looks:
         Raises:
             ShapeError: with what was found and what there is.
         """
-        observation, layout = look.observation, None if look.frame is None else look.frame.layout
+        observation, frame = look.observation, look.frame
+        memory = None if frame is None else frame.whole
         if observation.resume is not None:
             check_resume(observation, observation.resume, self.config, tokens)
         known = self.checked
-        if known is not None and known[0]() is observation and (known[1] and known[1]()) is layout:
+        if known is not None and known[0]() is observation and (known[1] and known[1]()) is memory:
             return
+        if frame is not None:
+            frame.check_memory()
         for site in observation.sites:
             if site not in self.places:
                 raise ShapeError(f"there is no site {site!r} in this model; model.sites() names them")
-        kept = {} if layout is None else layout.places
+        kept = {} if frame is None else frame.layout.places
         if tuple(kept) != observation.names or any(kept[name] != self.places[name] for name in kept):
             raise ShapeError(f"a frame for {len(kept)} sites meets an observation of {len(observation.names)}")
         for edit in observation.edits:
             check_edit(edit, self.places[edit.site])
-        self.checked = weakref.ref(observation), None if layout is None else weakref.ref(layout)
+        self.checked = weakref.ref(observation), None if memory is None else weakref.ref(memory)
+
+    def check_steps(self, look: Look, count: int) -> None:
+        """Refuse what does not go step after step without coming back to Python.
+
+        Raises:
+            ShapeError: for functions, for changes, which are said anew for each step, or for too few frames.
+        """
+        self.check(look, count)
+        observation, frame = look.observation, look.frame
+        if observation.call is not None or observation.edits or observation.resume is not None:
+            raise ShapeError("steps that follow one another at once are captured and not changed; use forward for each")
+        if frame is not None and (frame.steps < count or frame.kept is not None or frame.layout.rows != 1):
+            raise ShapeError(
+                f"{count} steps need as many frames of a row; found {frame.steps} of {frame.layout.rows}"
+            )
 
 
 def check_resume(observation: Observation, resume: Resume, config: GPT2Config, tokens: int) -> None:

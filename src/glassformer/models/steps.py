@@ -46,7 +46,7 @@ class Step:
             return
         self.inputs.fill(look, runs)
         if look.frame is not None:
-            self.plan.point(self.inputs.memory, look.frame.memory)
+            self.plan.point(self.inputs.memory, look.frame.whole)
         if look.observation.edits:
             self.plan.point(self.inputs.values, look.observation.values[0])
         if look.observation.resume is not None:
@@ -69,11 +69,13 @@ class Steps:
             step.plan.replay()
             return step.logits[: len(parts) if form.last_only else form.rows].copy()
 
-    def decode(self, form: Form, part: Part, sampler: Sampler, count: int) -> None:
+    def decode(
+        self, form: Form, part: Part, sampler: Sampler, count: int, look: Look | None = None, runs: Sequence[Run] = ()
+    ) -> None:
         """Pass after pass over one row, each over the token that the one before it led to."""
         with self.turn:
-            step = self.find(form)
-            step.point([part], None, ())
+            step = self.find(form, look)
+            step.point([part], look, runs)
             step.plan.replay(count, sampler.behind(step.logits, step.batch.ids, step.batch.positions, step.batch.tiles))
 
     def find(self, form: Form, look: Look | None = None) -> Step:

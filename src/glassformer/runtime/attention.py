@@ -8,11 +8,13 @@ import numpy.typing as npt
 from glassformer.kernels.append import append
 from glassformer.kernels.attention import attention, query_rows, scratch_size
 from glassformer.kernels.attention_mix import attention_mix
+from glassformer.kernels.capture import ALIGNED
 from glassformer.kernels.pages import KEYS
 from glassformer.runtime.arrays import Float32, ShapeError, as_float32
 from glassformer.runtime.batch import Batch, batch_of
 from glassformer.runtime.capture import Square, Target, pattern_of
 from glassformer.runtime.executor import Cost, Executor, Launch
+from glassformer.runtime.frames import FrameLayout, Place
 from glassformer.runtime.kv_cache import CACHE_KINDS, KVCache, Layout
 from glassformer.simd.types import byte_size
 
@@ -92,7 +94,8 @@ def square(executor: Executor, batch: Batch, n_head: int) -> Square:
     form = batch.form
     keys = form.blocks * KEYS
     data = executor.empty((n_head, form.rows, keys))  # [n_head, rows, keys]
-    table = np.array([form.rows, keys, keys, 0, 0], np.int64)
+    table = FrameLayout({"": Place((n_head,), square=True)}, form.rows, keys).table
+    table[ALIGNED] = 0  # not where arrays are NumPy's
     return Square(data, Target(data, table, np.arange(form.rows), 0))
 
 

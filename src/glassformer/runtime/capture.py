@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from glassformer.kernels.capture import CHUNK, keep_rows, keep_square, pattern_of_scores
+from glassformer.kernels.capture import CHUNK, keep_rows, keep_square, next_frame, pattern_of_scores
 from glassformer.kernels.edit import ADD, FIELDS, KIND, MULTIPLY, NOTHING, SET, edit
 from glassformer.runtime.arrays import Float32, ShapeError
 from glassformer.runtime.executor import Cost, Executor, Launch
@@ -101,6 +101,11 @@ def keep(executor: Executor, x: Float32 | Square, target: Target) -> None:
             Cost(0, 8 * x.size),
         )
     )
+
+
+def advance(executor: Executor, table: Int64) -> None:
+    """Let a table say where the next frame is; see `Ops.next_frame`."""
+    executor.run(Launch(next_frame.specialise(), (table,), 1, 1, Cost(0, table.nbytes)))
 
 
 def pattern_of(executor: Executor, scores: Target, out: Target, positions: Int32, n_head: int, work: int) -> None:

@@ -34,7 +34,7 @@ from glassformer.runtime.attention import (
     one_stride,
 )
 from glassformer.runtime.batch import Batch
-from glassformer.runtime.capture import Change, Square, Target, change, keep
+from glassformer.runtime.capture import Change, Square, Target, advance, change, keep
 from glassformer.runtime.epilogue import Epilogue
 from glassformer.runtime.executor import Cost, Executor, Launch
 from glassformer.runtime.kv_cache import KVCache
@@ -326,6 +326,10 @@ class Ops:
     def keep(self, x: Float32 | Square, target: Target) -> None:
         """Copy the rows of x that are asked for into a frame.  x: [rows, ...], rows contiguous, at any distance."""
         keep(self.executor, x, target)
+
+    def next_frame(self, table: npt.NDArray[np.int64]) -> None:
+        """Let a frame's table say where the next one lies, for a step that follows without coming back to Python."""
+        advance(self.executor, table)
 
     def edit(self, x: Float32 | Square, wanted: Change) -> None:
         """Change rows of x in place, as a small array says when the launch runs."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
 import numpy as np
 import numpy.typing as npt
 
-from glassformer.kernels.capture import FRAME_KEYS, PLACES
+from glassformer.kernels.capture import FRAME, FRAME_KEYS, PLACES
 from glassformer.runtime.arrays import Float32, ShapeError
 from glassformer.runtime.memory import aligned
 from glassformer.simd.kernel import address_of
@@ -54,7 +54,7 @@ class FrameLayout:
     def table(self) -> Int64:
         """What kernels read, see `glassformer.kernels.capture`."""
         found = empty_table(len(self.places))
-        found[:PLACES] = self.rows, self.keys, self.keys, 1
+        found[:PLACES] = self.rows, self.keys, self.keys, 1, 0, self.count
         rooms = [-(-self.size(place) // LINE) * LINE for place in self.places.values()]
         found[PLACES + 1 :] = np.cumsum(rooms[:-1])
         return found
@@ -82,46 +82,65 @@ class FrameLayout:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A frame of memory and the rows that it is for.
+    """Memory for what is captured of a pass, or of several steps that follow one another.
 
-    memory: [count] float32. kept: for each sequence of the batch, the row in the frame of each of its positions, -1 for
-    one that is not kept. None: all rows of the batch in order. keys: that are written for each row of a square; None:
-    as many as the layout has.
+    memory: [steps * layout.count] float32, from a cache line on. kept: for each sequence of the batch, the row in the
+    frame of each of its positions, -1 for one that is not kept; None: all rows of the batch in order. keys: that are
+    written for each row of a square, one more for each further step; None: as many as the layout has. store: the memory
+    that kernels are given, of which `memory` is a part, from `start` on; None: `memory` itself.
     """
 
     layout: FrameLayout
     memory: Float32
     kept: Sequence[Int64] | None = None
     keys: int | None = None
+    store: Float32 | None = None
+    start: int = 0
+    steps: int = 1
 
-    def __post_init__(self) -> None:
-        size = self.memory.size
-        if self.memory.dtype != np.float32 or size < self.layout.count or address_of(self.memory) % (4 * LINE):
-            raise ShapeError(
-                f"a frame of {self.layout.count} numbers in {size} of {self.memory.dtype}; "
-                "expected as many float32 from a cache line on"
-            )
+    @property
+    def whole(self) -> Float32:
+        """What kernels are given."""
+        return self.memory if self.store is None else self.store
 
-    def fill_keys(self, table: Int64) -> None:
-        """Write into a table how many keys there are."""
+    def fill(self, table: Int64) -> None:
+        """Write into a table where the frame is, and how many keys there are."""
+        table[FRAME] = self.start
         table[FRAME_KEYS] = self.layout.keys if self.keys is None else self.keys
 
-    def check(self, row: int, keys: int) -> None:
-        """Refuse rows and keys that there is no room for."""
-        room = self.layout.keys if self.keys is None else self.keys
-        if row >= self.layout.rows or (self.layout.squares and keys > room):
+    def check_memory(self) -> None:
+        """Refuse memory that kernels would write beyond.
+
+        Raises:
+            ShapeError: for too little, or such that does not begin at a cache line.
+        """
+        whole, needed = self.whole, self.start + self.steps * self.layout.count
+        if whole.dtype != np.float32 or whole.size < needed or address_of(whole) % (4 * LINE) or self.start % LINE:
             raise ShapeError(
-                f"a frame of {self.layout.rows} rows over {room} keys has no room for row {row} that looks at {keys}"
+                f"a frame needs {needed} float32 from a cache line on; found {whole.size} of {whole.dtype}"
+            )
+
+    def check(self, row: int, keys: int) -> None:
+        """Refuse rows and keys that there is no room for.
+
+        Raises:
+            ShapeError: with what there is.
+        """
+        layout, written = self.layout, self.layout.keys if self.keys is None else self.keys
+        if row >= layout.rows or (layout.squares and not keys <= written <= layout.keys - self.steps + 1):
+            raise ShapeError(
+                f"a frame of {layout.rows} rows over {written} of {layout.keys} keys has no room for row {row} "
+                f"that looks at {keys}"
             )
 
     def targets(self, part: int, row: int, past: int, count: int) -> Int64:
         """Rows in the frame of so many tokens: a sequence's behind `past`, from row number `row` of the batch."""
         return np.arange(row, row + count) if self.kept is None else self.kept[part][past : past + count]
 
-    def array(self, site: str, rows: slice = slice(None), keys: int | None = None) -> Float32:
-        """A site's array: a view of the frame, of some of its rows and the first keys."""
+    def array(self, site: str, rows: slice = slice(None), keys: int | None = None, step: int = 0) -> Float32:
+        """A site's array: a view of the frame of a step, of some of its rows and the first keys."""
         place, layout = self.layout.places[site], self.layout
-        start = layout.starts[site]
+        start = step * layout.count + layout.starts[site]
         flat = self.memory[start : start + layout.size(place)]
         if place.square:
             return flat.reshape(*place.shape, layout.rows, layout.keys)[:, rows, :keys]  # [heads, rows, keys]
@@ -129,22 +148,30 @@ class Frame:
 
 
 class Captured(Mapping[str, Float32]):
-    """Arrays by site of one sequence in a frame, made when they are asked for."""
+    """Arrays by site of one sequence in a frame, made when they are asked for.
 
-    def __init__(self, frame: Frame, rows: slice, keys: int) -> None:
-        self.frame, self.rows, self.keys_seen = frame, rows, keys
+    rows: of the frame, that are the sequence's; keys: that it looks at; step: of the frame; sites: those shown.
+    """
+
+    def __init__(
+        self, frame: Frame, rows: slice, keys: int, step: int = 0, sites: Collection[str] | None = None
+    ) -> None:
+        self.frame, self.rows, self.length, self.step = frame, rows, keys, step
+        self.sites: Collection[str] = frame.layout.places if sites is None else sites
 
     def __getitem__(self, site: str) -> Float32:
-        return self.frame.array(site, self.rows, self.keys_seen)
+        if site not in self.sites:
+            raise KeyError(site)
+        return self.frame.array(site, self.rows, self.length, self.step)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.frame.layout.places)
+        return iter(self.sites)
 
     def __len__(self) -> int:
-        return len(self.frame.layout.places)
+        return len(self.sites)
 
     def __contains__(self, site: object) -> bool:
-        return site in self.frame.layout.places
+        return site in self.sites
 
 
 class FrameStore:
@@ -162,20 +189,25 @@ class FrameStore:
         self.layout = layout
         self.memory: Float32 = aligned(layout.count * count + 1, np.float32)
         self.memory[: self.AHEAD // 4].fill(0.0)
-        self.free = list(range(count - 1, -1, -1))
-        self.given_back = [partial(give_back, self.free, number) for number in range(count)]
-        self.held: list[weakref.ref[Float32] | None] = [None] * count
+        self.busy = np.zeros(count, bool)
+        self.held: dict[int, weakref.ref[Float32]] = {}
 
-    def take(self, position: int) -> Frame:
-        """A frame for the row of one position, which looks at those up to its own."""
-        number = self.free.pop()
-        start = number * self.layout.count
+    def take(self, position: int, steps: int = 1) -> Frame:
+        """Frames for so many steps, or as many as there are side by side, of one row each, the first at this position.
+
+        A step's row looks at the positions up to its own.
+        """
+        first = int(self.busy.argmin())
+        taken = self.busy[first : first + steps]
+        steps = int(taken.argmax()) if taken.any() else len(taken)
+        self.busy[first : first + steps] = True
+        start, size = first * self.layout.count, steps * self.layout.count
         # An array over a buffer and not over an array: arrays made of it refer to it, and not to the memory behind.
-        memory = np.frombuffer(self.memory[start : start + max(self.layout.count, 1)].data, np.float32)
-        self.held[number] = weakref.ref(memory, self.given_back[number])
-        return Frame(self.layout, memory, None, position + 1)
+        memory = np.frombuffer(self.memory[start : start + max(size, 1)].data, np.float32)
+        self.held[first] = weakref.ref(memory, partial(give_back, self.busy, first, steps))
+        return Frame(self.layout, memory, None, position + 1, self.memory, start, steps)
 
 
-def give_back(free: list[int], number: int, _: weakref.ref[Float32]) -> None:
-    """Make a frame one that nobody holds."""
-    free.append(number)
+def give_back(busy: npt.NDArray[np.bool_], first: int, steps: int, _: weakref.ref[Float32]) -> None:
+    """Make frames such that nobody holds."""
+    busy[first : first + steps] = False
