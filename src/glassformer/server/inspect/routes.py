@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from glassformer.server.binary import Binary
-from glassformer.server.body import read_object
+from glassformer.server.body import gone, read_object
 from glassformer.server.driver import Driver
 from glassformer.server.errors import RequestError, error_response
 from glassformer.server.fields import Asked
@@ -99,9 +99,3 @@ async def fields(endpoint: Endpoint, request: Request) -> Asked:
     if len(dict(pairs)) < len(pairs):
         raise RequestError("a parameter is given twice in the address", status=422)
     return Asked(dict(pairs), endpoint.keys, text=True)
-
-
-async def gone(request: Request) -> None:
-    """Ends when the client has left."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

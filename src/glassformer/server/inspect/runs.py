@@ -8,6 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,16 +24,16 @@ Float32 = npt.NDArray[np.float32]
 SQUARES = ("attn.hook_attn_scores", "attn.hook_pattern", "attn.hook_result")  # made when somebody looks
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Run:
     """A text, what the model made of it, and what was changed meanwhile.
 
     Attributes:
         model: with the changes.
         logits: [tokens, vocab_size].
-        cache: every site but `SQUARES`.
         interventions: the changes as JSON; empty for the model as it is.
         seconds: that the run took.
+        limit: bytes that may be captured.
         derived: what was computed from it since, by name.
     """
 
@@ -40,21 +41,33 @@ class Run:
     model: Model
     ids: tuple[int, ...]
     logits: Float32
-    cache: ActivationCache
     interventions: tuple[dict[str, Any], ...]
     seconds: float
+    limit: int
     derived: dict[str, Float32] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return self.logits.nbytes + self.cache.nbytes + sum(each.nbytes for each in self.derived.values())
+        cache = self.cache.nbytes if "cache" in vars(self) else 0
+        return self.logits.nbytes + cache + sum(each.nbytes for each in self.derived.values())
+
+    @cached_property
+    def cache(self) -> ActivationCache:
+        """Every site but `SQUARES`, of another run where the first did not capture them."""
+        return self.model.run_with_cache(list(self.ids), row_sites(self.model), limit=self.limit)[1]
 
     def site(self, name: str) -> Float32:
         """The array of a site, captured now if it was not at first."""
         if name in self.cache:
             return self.cache[name]
         return self.model.run_with_cache(self.ids, name)[1][name]
+
+
+def row_sites(model: Model) -> list[str]:
+    """The sites that are captured: all but those that are made when somebody looks, and the logits, which are kept."""
+    names = (site.name for site in model.sites() if not site.name.endswith(SQUARES))
+    return [name for name in names if name != "hook_logits"]
 
 
 class Runs:
@@ -78,16 +91,25 @@ class Runs:
         return self.runs[run]
 
     def run(self, model: Model, ids: Sequence[int], interventions: Sequence[dict[str, Any]]) -> Run:
-        """Run a text, unless that has been done; `model` has the interventions."""
+        """Run a text, unless that has been done; `model` has the interventions.
+
+        Where something is changed, what follows for the next token is asked first, and the rest perhaps not at all: the
+        sites are captured when somebody looks.
+        """
         key = json.dumps([list(ids), list(interventions)])
         if key in self.known:
             return self.find(self.known[key])
-        names = [site.name for site in model.sites() if not site.name.endswith(SQUARES)]
-        names.remove("hook_logits")  # which are the result
         start = time.perf_counter()
-        logits, cache = model.run_with_cache(list(ids), names, limit=self.largest)
+        cache = None
+        if interventions:
+            logits = model.logits(list(ids))
+        else:
+            logits, cache = model.run_with_cache(list(ids), row_sites(model), limit=self.largest)
         seconds = time.perf_counter() - start
-        found = Run(secrets.token_hex(8), model, tuple(ids), logits, cache, tuple(interventions), seconds)
+        run = secrets.token_hex(8)
+        found = Run(run, model, tuple(ids), logits, tuple(interventions), seconds, self.largest)
+        if cache is not None:
+            found.cache = cache
         self.runs[found.id], self.known[key] = found, found.id
         self.trim()
         return found
