@@ -42,3 +42,9 @@ async def read_object(request: Request, most: int = MOST_BYTES) -> dict[str, obj
         return parse_object(bytes(data))
     except JsonError as error:
         raise RequestError(f"the body is wrong: {error}", status=400, code="json") from None
+
+
+async def gone(request: Request) -> None:
+    """Ends when the client has left."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
