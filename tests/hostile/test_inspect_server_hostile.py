@@ -82,6 +82,7 @@ def test_bodies_that_are_not_json_objects(client, data):
 
 
 WRONG = [
+    {"text": "a", "run": "feed"}, {"run": 5}, {"run": "feed", "changes": []},
     {}, {"text": 5}, {"text": None}, {"text": "a", "ids": [1]}, {"ids": "abc"}, {"ids": [1.5]}, {"ids": [True]},
     {"ids": [-1]}, {"ids": [2048]}, {"ids": [2**70]}, {"ids": [[1]]}, {"ids": {"0": 1}}, {"text": "a", "begin": 1},
     {"text": "a", "begin": "true"}, {"text": "a", "surprise": 1}, {"text": "word " * 600}, {"ids": [0] * 513},
@@ -143,6 +144,7 @@ def test_changes_of_a_wrong_kind(client, run, change):
     answer = client.post(f"{API}/interventions", {"run": run, "changes": [change], "other": "Once upon"})
     assert answer.status in (400, 422)
     assert answer.error["message"]
+    assert client.post(f"{API}/runs", {"run": run, "changes": [change], "other": "Once upon"}).status == answer.status
 
 
 def test_sweeps_and_measurements_out_of_range(client, run):

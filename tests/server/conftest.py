@@ -45,6 +45,7 @@ def edited(client: Client, run: Any) -> Callable[..., Any]:
         assert made.status == 200, made.body
         answer = client.post("/api/inspect/runs", {"ids": run["ids"], "interventions": made.json["interventions"]})
         assert answer.status == 200, answer.body
+        assert client.post("/api/inspect/runs", body).json["run"] == answer.json["run"]
         return made.json, answer.json
 
     return with_changes

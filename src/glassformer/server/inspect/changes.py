@@ -30,11 +30,16 @@ def interventions(session: Session, asked: Asked) -> dict[str, Any]:
     Means are over the tokens of the run; patches are what another text, `other`, of as many tokens has there.
     """
     run = session.runs.find(asked.string("run", 40))
-    changes = [Asked(checked(each), CHANGE_KEYS, text=False) for each in asked.items("changes", MOST_CHANGES)]
-    other = other_run(session, asked, run) if any(each.values.get("mode") == "patch" for each in changes) else run
-    made = [intervention(each, run, other) for each in changes]
+    made = interventions_of(session, asked, run)
     return {"interventions": [to_dict(each) for each in made], "python": python(session, run, made),
             "json": json.dumps({"interventions": [to_dict(each) for each in made]}, indent=1)}  # fmt: skip
+
+
+def interventions_of(session: Session, asked: Asked, run: Run) -> list[Intervention]:
+    """What the changes of a request mean for a run."""
+    changes = [Asked(checked(each), CHANGE_KEYS, text=False) for each in asked.items("changes", MOST_CHANGES)]
+    other = other_run(session, asked, run) if any(each.values.get("mode") == "patch" for each in changes) else run
+    return [intervention(each, run, other) for each in changes]
 
 
 def checked(change: object) -> Mapping[str, object]:

@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from glassformer.generation.special_ids import start_id
-from glassformer.introspect.documents import from_dict
+from glassformer.introspect.documents import from_dict, to_dict
 from glassformer.introspect.edit import edited
 from glassformer.introspect.results import plain
 from glassformer.introspect.surprise import surprise_from_logits
 from glassformer.server.errors import RequestError
 from glassformer.server.fields import Asked
+from glassformer.server.inspect.changes import interventions_of
 from glassformer.server.inspect.runs import Run
 from glassformer.server.inspect.session import Session
 
 MOST_CHARACTERS = 1 << 18
 MOST_IDS = 1 << 16
-KEYS = ("text", "ids", "begin", "interventions")
+KEYS = ("text", "ids", "begin", "interventions", "run", "changes", "other")
 MOST_INTERVENTIONS = 256
 
 
@@ -34,11 +35,27 @@ def asked_ids(session: Session, asked: Asked) -> list[int]:
 
 
 def run_text(session: Session, asked: Asked) -> dict[str, Any]:
-    """Run a text, with interventions or without, and say what its tokens are and how much each was expected."""
+    """Run a text, with interventions or without, and say what its tokens are and how much each was expected.
+
+    Or run the text of a run again, with changes as they are made on the page.
+    """
+    if "run" in asked.values:
+        return run_changed(session, asked)
     given = asked.items("interventions", MOST_INTERVENTIONS)
     changes = [from_dict(each, f"intervention {place}") for place, each in enumerate(given)]
     model = edited(session.model, changes) if changes else session.model
     return described(session, session.runs.run(model, asked_ids(session, asked), given))
+
+
+def run_changed(session: Session, asked: Asked) -> dict[str, Any]:
+    """The text of a run with changes."""
+    beside = next((key for key in ("text", "ids", "begin", "interventions") if key in asked.values), None)
+    if beside is not None:
+        raise RequestError(f"{beside} stands beside run, which names the text already", status=422, param=beside)
+    base = session.runs.find(asked.string("run", 40))
+    made = interventions_of(session, asked, base)
+    model = edited(session.model, made) if made else session.model
+    return described(session, session.runs.run(model, base.ids, [to_dict(each) for each in made]))
 
 
 def described(session: Session, run: Run) -> dict[str, Any]:

@@ -28,7 +28,7 @@ export const edits = {
     this.compare = h("table", { class: "rows" });
     this.compared = h("p", { class: "note" });
     this.problem = h("p", { class: "wrong" });
-    this.copies = [["Copy as Python", "python"], ["Copy as JSON", "json"]].map(([text, key]) => h("button", { type: "button", onclick: () => copyText(app.interventions[key], text.slice(8)) }, text));
+    this.copies = [["Copy as Python", "python"], ["Copy as JSON", "json"]].map(([text, key]) => h("button", { type: "button", onclick: () => this.copy(key, text.slice(8)) }, text));
     const clear = h("button", { type: "button", onclick: () => app.set({ edits: [] }) }, "Clear");
     this.sweepSite = h("select", { "aria-label": "Site to sweep", onchange: () => app.set({ sweep: this.sweepSite.value }) }, ...SWEEPS.map((site) => h("option", { value: site }, site)));
     this.sweepButton = h("button", { type: "button", class: "primary", onclick: () => this.sweep() }, "Sweep");
@@ -55,11 +55,20 @@ export const edits = {
     this.layout();
     if (changed.has("run") && this.swept && this.swept.run !== app.run.run) this.swept = null;
     this.layoutSweep();
-    if (!["run", "edited", "position", "edits", "theme", "tab"].some((key) => changed.has(key))) return;
+    if (!["run", "edited", "position", "theme", "tab"].some((key) => changed.has(key))) return;
     try {
       await this.fillCompare();
     } catch (error) {
       app.fail(error, this.compared);
+    }
+  },
+
+  /** Put the interventions on the clipboard, in one of their forms. */
+  async copy(form, what) {
+    try {
+      copyText((await post("interventions", this.app.changes()))[form], what);
+    } catch (error) {
+      this.app.fail(error);
     }
   },
 

@@ -38,6 +38,11 @@ export const app = {
     const number = /^\s*\[?(\d+)\]?\s*$/.exec(text)?.[1];
     return number !== undefined && Number(number) < this.facts.config.vocab_size ? Number(number) : null;
   },
+  /** The changes of now, as the server takes them. */
+  changes() {
+    const { edits: changes, other } = this.state;
+    return { run: this.run.run, changes, ...(changes.some((each) => each.mode === "patch") ? { other } : {}) };
+  },
   /** Done when every view has come to rest. */
   async settled() {
     for (let last = null; last !== pending;) {
@@ -106,20 +111,16 @@ export async function runText() {
 
 /** Run the text with the changes that were made on the page. */
 export async function runEdits(tell = true) {
-  const { edits: changes, other } = app.state;
   const started = performance.now();
-  app.edited = null;
-  app.interventions = null;
-  if (changes.length && app.run) {
+  if (!app.state.edits.length || !app.run) app.edited = null;
+  else {
     try {
-      const body = { run: app.run.run, changes, ...(changes.some((each) => each.mode === "patch") ? { other } : {}) };
-      const made = await post("interventions", body, "interventions");
-      app.interventions = made;
-      app.edited = await post("runs", { ids: app.run.ids, interventions: made.interventions }, "edited");
+      app.edited = await post("runs", app.changes(), "edited");
       app.editError = null;
       app.timings.edit = performance.now() - started;
     } catch (error) {
       if (isStale(error)) return;
+      app.edited = null;
       app.editError = error.message;
     }
   }
