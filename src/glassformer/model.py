@@ -131,7 +131,7 @@ class Model(TextModel):
             presence_penalty=presence_penalty, frequency_penalty=frequency_penalty, logit_bias=logit_bias,
             bad_words=bad_words, seed=seed, stop=stop, stop_ids=stop_ids, ignore_eos=ignore_eos, speculate=False,
         )  # fmt: skip
-        return trace(self, self._continuation(prompt, asked)[0], names, hooks=hooks, limit=limit)
+        return trace(self, self.continuation(prompt, asked)[0], names, hooks=hooks, limit=limit)
 
     def edit(self, *interventions: Intervention) -> AbstractContextManager[Self]:
         """Change the model for the length of a block: `with model.edit(Zero("z", layer=9, head=6)): ...`.

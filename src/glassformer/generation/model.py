@@ -236,10 +236,10 @@ class TextModel:
         return self._start(prompt, asked)
 
     def _start(self, prompt: Prompt, asked: Asked) -> TextStream:
-        text, seed = self._continuation(prompt, asked)
+        text, seed = self.continuation(prompt, asked)
         return TextStream(steps(self.network, text), text.prompt, seed)
 
-    def _continuation(self, prompt: Prompt, asked: Asked, what: str = "the prompt") -> tuple[Continuation, int | None]:
+    def continuation(self, prompt: Prompt, asked: Asked, what: str = "the prompt") -> tuple[Continuation, int | None]:
         """What is to be written, and the seed that it is drawn with, if it is."""
         ids = self._ids(prompt, what) or [start_id(self.config, self.recommended)]
         ends = end_ids(self.config, self.recommended)
@@ -254,7 +254,7 @@ class TextModel:
     ) -> list[Generation]:
         if not (is_int(batch_size) and batch_size >= 1):
             raise OptionsError([f"batch_size is {batch_size!r}; it must be a whole number of at least 1"])
-        started = [self._continuation(each, asked, f"prompt {place}") for place, each in enumerate(prompts)]
+        started = [self.continuation(each, asked, f"prompt {place}") for place, each in enumerate(prompts)]
         done: list[list[Step]] = [[] for _ in started]
         ended = 0
         for taken in batch_steps(self.network, [text for text, _ in started], batch_size):

@@ -14,6 +14,7 @@ from glassformer.kernels.pages import KEYS
 from glassformer.runtime.memory import aligned
 from glassformer.simd.types import Value, byte_size, f16, f32, i8
 
+BLOCK_TOKENS = KEYS  # that a block holds
 CACHE_KINDS: dict[str, type[Value]] = {"f32": f32, "f16": f16, "q8": i8}
 
 
@@ -102,12 +103,26 @@ class KVPool:
         if spare:
             weakref.finalize(self, spare.give, self.memory).atexit = False
         self.free = list(range(blocks - 1, -1, -1))
+        self.holders = [0] * blocks  # of each block: who has equal beginnings holds the same blocks
 
     def take(self) -> int:
         """A block that nobody uses."""
         if not self.free:
             raise CacheError(f"all {self.blocks} blocks of the cache are taken; end a sequence, or make a larger pool")
-        return self.free.pop()
+        block = self.free.pop()
+        self.holders[block] = 1
+        return block
+
+    def share(self, block: int) -> None:
+        """Hold a block that somebody holds already."""
+        self.holders[block] += 1
+
+    def give(self, blocks: Sequence[int]) -> None:
+        """Hold these blocks no longer; those that nobody holds are free."""
+        for block in blocks:
+            self.holders[block] -= 1
+            if self.holders[block] == 0:
+                self.free.append(block)
 
 
 class KVCache:
@@ -123,7 +138,7 @@ class KVCache:
         self.pool, self.limit, self.length = pool, limit, 0
         self.prompt_length: int | None = None
         self.table: list[int] = []
-        self.close = weakref.finalize(self, give_back, pool.free, self.table)
+        self.close = weakref.finalize(self, give_back, pool, self.table)
 
     @classmethod
     def alone(cls, layout: Layout, limit: int, spare: Spare | None = None) -> KVCache:
@@ -155,8 +170,25 @@ class KVCache:
     def reserve(self, tokens: int) -> None:
         """Take the blocks that so many more tokens need."""
         self.check_room(tokens)
+        place = self.length // KEYS
+        if tokens and place < len(self.table) and self.pool.holders[self.table[place]] > 1:
+            raise CacheError(f"position {self.length} lies in a block that others hold too; it cannot be written again")
         while len(self.table) * KEYS < self.length + tokens:
             self.table.append(self.pool.take())
+
+    def adopt(self, block: int) -> None:
+        """Hold the next KEYS tokens as somebody else computed them, in a full block that is never written again.
+
+        The block takes the place of one that was reserved. They must be the tokens that would have been read.
+        """
+        place, rest = divmod(self.length, KEYS)
+        if rest:
+            raise CacheError(f"a cache of {self.length} tokens cannot go on with a block, which holds {KEYS}")
+        self.check_room(KEYS)
+        self.pool.share(block)
+        self.pool.give(self.table[place : place + 1])
+        self.table[place : place + 1] = [block]
+        self.length += KEYS
 
     def advance(self, tokens: int) -> None:
         """Count tokens that all layers have appended."""
@@ -176,9 +208,9 @@ def blocks_of(tokens: int) -> int:
     return -(-tokens // KEYS)
 
 
-def give_back(free: list[int], table: list[int]) -> None:
+def give_back(pool: KVPool, table: list[int]) -> None:
     """Return a sequence's blocks to its pool."""
-    free.extend(table)
+    pool.give(table)
     table.clear()
 
 

@@ -1,0 +1,209 @@
+"""The step of an engine: schedule, run, finish. No threads here: `glassformer.generation.serving` calls it in one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from glassformer.generation.continuation import Continuation, Step
+from glassformer.generation.decode import Stride, run_on
+from glassformer.generation.live_stream import LiveStream
+from glassformer.generation.network import Float32, Network, TokenIds, decoder_of
+from glassformer.generation.scheduler import Limits, Request, Scheduler, Turn
+from glassformer.generation.sequence_memory import SequenceMemory
+from glassformer.generation.serving_errors import CancelledError, DeadlineError
+from glassformer.generation.serving_metrics import Counts, Rate
+from glassformer.runtime.kv_cache import KVCache, Layout
+from glassformer.runtime.sampling import MOST, Sampler
+
+DRAFTING = 4  # running texts up to which guesses are read: with more, a pass has enough to do
+
+
+class PagedNetwork(Network[KVCache], Protocol):
+    """A network whose caches lie in pools of this layout."""
+
+    @property
+    def layout(self) -> Layout:
+        """Where a position's keys and values lie."""
+
+
+@dataclass(eq=False)
+class Live:
+    """A request with its text and the stream to its reader."""
+
+    request: Request
+    text: Continuation
+    stream: LiveStream
+    since: float  # when the last step was taken, or the request came
+    stride: Stride = field(default_factory=Stride)
+
+    @property
+    def chosen(self) -> int:
+        """Tokens chosen so far."""
+        return len(self.text.generated)
+
+
+class Batcher:
+    """The live requests of one network, step by step.
+
+    An error ends the requests whose work it broke: where a choice fails, one; where a pass fails, those in it.
+    """
+
+    def __init__(self, network: PagedNetwork, memory: SequenceMemory, limits: Limits) -> None:
+        self.network, self.memory = network, memory
+        self.scheduler = Scheduler(limits, memory)
+        self.counts, self.rate = Counts(), Rate(time.monotonic())
+        self.sampler = Sampler(network.config.vocab_size)
+        self.decoder = decoder_of(network)
+        self.live: dict[Request, Live] = {}
+
+    def add(self, live: Live) -> None:
+        """Let a request wait for its turn. Raises what `Scheduler.add` does."""
+        self.scheduler.add(live.request)
+        self.live[live.request] = live
+
+    def cancel(self, live: Live) -> None:
+        """End a request that nobody wants any more; one that has ended stays as it is."""
+        if live.request in self.live:
+            self.counts.cancelled += 1
+            self.end(live, CancelledError("the request was cancelled"))
+
+    def end(self, live: Live, error: Exception | None = None) -> None:
+        """Take a request out, and tell its reader."""
+        del self.live[live.request]
+        self.scheduler.remove(live.request)
+        live.stream.put(error)
+
+    def step(self) -> None:
+        """Read what is due, and hand out the tokens that come of it."""
+        for request in self.scheduler.expire(time.monotonic()):
+            self.counts.expired += 1
+            self.end(self.live[request], DeadlineError("the request's time was over before its text had ended"))
+        turn = self.scheduler.schedule()
+        self.counts.preempted += len(turn.preempted)
+        before = self.counts.generated_tokens
+        if turn.decoding:
+            decoding = [self.live[request] for request in turn.decoding]
+            self.guarded(decoding, lambda: self.decode(decoding, alone=self.is_alone(turn)))
+        if turn.reading:
+            reading = [(self.live[request], count) for request, count in turn.reading]
+            self.guarded([live for live, _ in reading], lambda: self.read(reading))
+        self.counts.steps += bool(turn.decoding or turn.reading)
+        self.rate.add(self.counts.generated_tokens - before, time.monotonic())
+
+    def is_alone(self, turn: Turn) -> bool:
+        """Whether a text has the network for itself."""
+        return len(turn.decoding) == 1 and not turn.reading and not self.scheduler.waiting
+
+    def guarded(self, live: Sequence[Live], run: Callable[[], None]) -> None:
+        """Run a pass. What breaks it ends its requests, never the engine."""
+        try:
+            run()
+        except Exception as error:
+            for each in live:
+                if each.request in self.live:
+                    self.fail(each, error)
+
+    def read(self, reading: Sequence[tuple[Live, int]]) -> None:
+        """Read pieces of prompts; those that were read to their end get their next token."""
+        parts = []
+        for live, count in reading:
+            first = live.request.read
+            parts.append((token_ids(live.request.ids[first : first + count]), self.memory.cache(live.request)))
+        logits = self.network.forward_batch(parts)  # [parts, vocab_size]
+        for (live, _), row in zip(reading, logits, strict=True):
+            self.memory.keep(live.request)
+            if live.request.unread == 0:
+                self.take(live, row[np.newaxis], [])
+
+    def decode(self, decoding: Sequence[Live], *, alone: bool) -> None:
+        """Read the token that each text chose last, and guesses of those behind it, and choose the next ones."""
+        drafts = [self.draft(live) if len(decoding) <= DRAFTING else [] for live in decoding]
+        if alone and not drafts[0] and self.decoder is not None and decoding[0].chosen and decoding[0].text.simple:
+            self.run_on(decoding[0])
+            return
+        start = time.perf_counter()
+        parts = [
+            (token_ids([live.request.ids[-1], *draft]), self.memory.cache(live.request))
+            for live, draft in zip(decoding, drafts, strict=True)
+        ]
+        logits = self.network.forward_batch(parts, last_only=not any(drafts))  # [parts or rows, vocab_size]
+        if len(decoding) == 1:
+            decoding[0].text.passed(len(parts[0][0]), time.perf_counter() - start)
+        first = 0
+        for live, draft in zip(decoding, drafts, strict=True):
+            self.take(live, logits[first : first + 1 + len(draft)], draft)
+            first += 1 + len(draft)
+
+    def draft(self, live: Live) -> list[int]:
+        """Guesses, as far as there is memory for them."""
+        draft = live.text.draft()
+        return draft if not draft or self.memory.extend(live.request, 1 + len(draft)) else []
+
+    def run_on(self, live: Live) -> None:
+        """Continue the only text by some tokens in one go, few enough that who comes now does not wait long."""
+        assert self.decoder is not None
+        cache, known = self.memory.cache(live.request), live.chosen
+        if not self.memory.extend(live.request, min(live.stride.count, live.text.left, MOST)):
+            live.stride.begin()
+        try:
+            for step in run_on(self.decoder, live.text, cache, self.sampler, live.stride):
+                self.push(live, step)
+        except Exception as error:
+            self.fail(live, error)
+            return
+        self.advance(live, known)
+
+    def take(self, live: Live, logits: Float32, draft: Sequence[int]) -> None:
+        """Choose a token from the first of logits [1 + guesses, vocab_size], and from the next while a guess is right.
+
+        What is wrong with the logits ends this text alone.
+        """
+        text, known = live.text, live.chosen
+        try:
+            step = text.take(logits[0], self.sampler, live.since, drafted=len(draft))
+            self.push(live, step)
+            for guess, row in zip(draft, logits[1:], strict=True):
+                if text.reason is not None or guess != step.token.id:
+                    break
+                step = text.take(row, self.sampler, time.perf_counter(), guessed=True)
+                self.push(live, step)
+        except Exception as error:
+            self.fail(live, error)
+            return
+        if draft:
+            live.stride.begin()
+        self.advance(live, known)
+
+    def advance(self, live: Live, known: int) -> None:
+        """Note the tokens chosen behind the first `known` ones; what was read behind them is forgotten."""
+        request, cache = live.request, self.memory.cache(live.request)
+        request.ids += live.text.generated[known:]
+        if cache.length >= len(request.ids):
+            cache.truncate(len(request.ids) - 1)
+        self.memory.keep(request)
+        if live.text.reason is not None:
+            self.counts.finished += 1
+            self.end(live)
+
+    def push(self, live: Live, step: Step) -> None:
+        """Hand a step to the reader."""
+        live.since = time.perf_counter()
+        self.counts.generated_tokens += 1
+        self.counts.drafted += step.drafted
+        self.counts.accepted += step.guessed
+        live.stream.put(step)
+
+    def fail(self, live: Live, error: Exception) -> None:
+        """End one request with what is wrong with it."""
+        self.counts.failed += 1
+        self.end(live, error)
+
+
+def token_ids(ids: Sequence[int]) -> TokenIds:
+    """Ids as the network reads them.  [tokens]"""
+    return np.array(ids, np.int32)
