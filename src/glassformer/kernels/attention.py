@@ -11,7 +11,7 @@ What is to be done comes as tiles, [tiles][TILE]: consecutive rows of one sequen
 """
 
 from glassformer.kernels.append import append_tile
-from glassformer.kernels.capture import blank, end_weights, keep_scores, keep_weights, square_row
+from glassformer.kernels.capture import begin_sites, end_weights, keep_scores, keep_weights, square_row
 from glassformer.kernels.matmul import LINE
 from glassformer.kernels.pages import KEYS as KEYS
 from glassformer.kernels.pages import POSITION as POSITION
@@ -183,12 +183,12 @@ def scale_weights(weights: Pointer[f32], scales: Pointer[f16], *, QUERIES: int) 
 def look(
     q: Pointer[f32], row_stride: i64, rows: i64, chunk: Pointer[u8], states: Pointer[f32], position: i64, head_dim: i64,
     scale: f32, ahead: Pointer[u8], frame: Pointer[f32], places: Pointer[i64], targets: Pointer[i64], scores_site: i64,
-    pattern_site: i64, peaks: Pointer[f32], n_blocks: i64, head: i64, first: i64,
+    pattern_site: i64, peaks: Pointer[f32], n_blocks: i64, head: i64, first: i64, row: i64,
     *, VECTORS: int, QUERIES: int, W: type[Value], QUANTIZED: bool, APPEND: bool, SCORES: bool, PATTERN: bool,
 ) -> None:  # fmt: skip
     """Take one block of keys and values into what the queries have so far: [STATES][scores][mixed values].
 
-    What is kept of it: see `attention`.
+    first: the position of the block's first key; row: of the first query. What is kept of it: see `attention`.
     """
     weights = states + STATES
     values = cast(chunk, W) + KEYS * head_dim
@@ -198,11 +198,11 @@ def look(
         QUERIES=QUERIES, W=W, QUANTIZED=QUANTIZED, APPEND=APPEND,
     )  # fmt: skip
     if SCORES:
-        keep_scores(weights, frame, places, targets, scores_site, head, rows, first, QUERIES=QUERIES, KEYS=KEYS)
+        keep_scores(weights, frame, places, targets + row, scores_site, head, rows, first, QUERIES=QUERIES, KEYS=KEYS)
     soften(weights, states, scales, QUERIES=QUERIES, QUANTIZED=QUANTIZED and not PATTERN)
     if PATTERN:
         keep_weights(
-            weights, states + HIGHEST, peaks, n_blocks, frame, places, targets, pattern_site, head, rows, first,
+            weights, states + HIGHEST, peaks, n_blocks, frame, places, targets + row, pattern_site, head, rows, first,
             QUERIES=QUERIES, KEYS=KEYS,
         )  # fmt: skip
         if QUANTIZED:
@@ -240,11 +240,26 @@ def end_tile(
 
 
 @kernel
+def end_pattern(
+    states: Pointer[f32], peaks: Pointer[f32], n_blocks: i64, frame: Pointer[f32], places: Pointer[i64],
+    targets: Pointer[i64], site: i64, head: i64, rows: i64, position: i64, *, VECTORS: int, QUERIES: int,
+) -> None:  # fmt: skip
+    """Make what was kept of the rows' weights the softmax of their scores."""
+    for r in range(rows):
+        if targets[r] >= 0:
+            own = states + r // QUERIES * (STATES + QUERIES * (KEYS + 16 * VECTORS))
+            highest = own[HIGHEST + r % QUERIES]
+            total = own[TOTAL + r % QUERIES]
+            target = square_row(frame, places, site, head, targets[r])
+            end_weights(target, peaks + r * n_blocks, highest, total, position + r + 1, KEYS=KEYS)
+
+
+@kernel
 def attention(
     q: Pointer[f32], k: Pointer[f32], v: Pointer[f32], memory: Pointer[u8], out: Pointer[f32], scratch: Pointer[f32],
     tiles: Pointer[i64], table: Pointer[i64], row_stride: i64, out_stride: i64, n_tiles: i64, scratch_stride: i64,
-    layer_offset: i64, block_stride: i64, chunk_stride: i64, head_dim: i64, scale: f32, frame: Pointer[f32],
-    places: Pointer[i64], targets: Pointer[i64], scores_site: i64, pattern_site: i64, n_blocks: i64,
+    layer_offset: i64, block_stride: i64, chunk_stride: i64, head_dim: i64, scale: f32, n_blocks: i64,
+    frame: Pointer[f32], places: Pointer[i64], targets: Pointer[i64], scores_site: i64, pattern_site: i64,
     begin: i64, end: i64,
     *, VECTORS: int, QUERIES: int, W: type[Value], QUANTIZED: bool, APPEND: bool, SCORES: bool, PATTERN: bool,
 ) -> None:  # fmt: skip
@@ -252,12 +267,10 @@ def attention(
 
     VECTORS: of 16 lanes, that a padded head has. A task is a tile of one head, whose rows take a block of keys in turns
     of QUERIES, while it is in the nearest cache; scratch: [tasks][scratch_stride]. APPEND: first write the tile's own k
-    and v, which is enough where every sequence has but one tile. Strides of memory in bytes.
-
-    SCORES, PATTERN: keep the scores and the softmax of them at sites of a frame, see `glassformer.kernels.capture`; the
-    result is the same. n_blocks: that a sequence has at most, for each of which a task remembers behind what it needs
-    otherwise by how much the weights of each row were too large.
+    and v, which is enough where every sequence has but one tile. Strides of memory in bytes. SCORES, PATTERN: keep
+    scores and their softmax at sites of a frame; each row then remembers a peak for each of n_blocks.
     """
+    SIZE = STATES + QUERIES * (KEYS + 16 * VECTORS)
     heads = out_stride // head_dim
     for task in range(begin, end):
         # Sequences of a tile each: the heads of one lie together. Many tiles of one: they share the keys of a head.
@@ -275,15 +288,12 @@ def attention(
         begin_tile(states, rows, VECTORS=VECTORS, QUERIES=QUERIES)
         source = q + tile[ROW] * row_stride + at
         blocks = table + tile[TABLE]
-        peaks = states + (rows + QUERIES - 1) // QUERIES * (STATES + QUERIES * (KEYS + 16 * VECTORS))
-        wanted = targets
+        peaks = states + (rows + QUERIES - 1) // QUERIES * SIZE
         if SCORES or PATTERN:
-            wanted = targets + tile[ROW]
-            seen = tile[POSITION] // KEYS * KEYS
-        if SCORES:
-            blank(frame, places, wanted, scores_site, head, rows, seen, LOWEST)
-        if PATTERN:
-            blank(frame, places, wanted, pattern_site, head, rows, seen, 0.0)
+            begin_sites(
+                frame, places, targets + tile[ROW], scores_site, pattern_site, head, rows, tile[POSITION],
+                SCORES=SCORES, PATTERN=PATTERN, KEYS=KEYS,
+            )  # fmt: skip
         for block in range((tile[POSITION] + rows + KEYS - 1) // KEYS):
             # Ahead is the next block's chunk; behind the last block the next head's, which is likely the next task.
             more = (block + 1) * KEYS < tile[POSITION] + rows
@@ -293,19 +303,15 @@ def attention(
                 if position + QUERIES > 0:
                     look(
                         source + group * row_stride, row_stride, rows - group, inside + blocks[block] * block_stride,
-                        states + group // QUERIES * (STATES + QUERIES * (KEYS + 16 * VECTORS)), position, head_dim,
-                        scale, ahead, frame, places, wanted + group, scores_site, pattern_site,
-                        peaks + group * n_blocks, n_blocks, head, block * KEYS, VECTORS=VECTORS, QUERIES=QUERIES, W=W,
-                        QUANTIZED=QUANTIZED, APPEND=APPEND, SCORES=SCORES, PATTERN=PATTERN,
+                        states + group // QUERIES * SIZE, position, head_dim, scale, ahead, frame, places, targets,
+                        scores_site, pattern_site, peaks + group * n_blocks, n_blocks, head, block * KEYS,
+                        tile[ROW] + group, VECTORS=VECTORS, QUERIES=QUERIES, W=W, QUANTIZED=QUANTIZED, APPEND=APPEND,
+                        SCORES=SCORES, PATTERN=PATTERN,
                     )  # fmt: skip
-        end_tile(
-            states, out + tile[ROW] * out_stride + at, out_stride, rows, head_dim, VECTORS=VECTORS, QUERIES=QUERIES
-        )
+        own = out + tile[ROW] * out_stride + at
+        end_tile(states, own, out_stride, rows, head_dim, VECTORS=VECTORS, QUERIES=QUERIES)
         if PATTERN:
-            for r in range(rows):
-                own = states + r // QUERIES * (STATES + QUERIES * (KEYS + 16 * VECTORS))
-                if wanted[r] >= 0:
-                    end_weights(
-                        square_row(frame, places, pattern_site, head, wanted[r]), peaks + r * n_blocks,
-                        own[HIGHEST + r % QUERIES], own[TOTAL + r % QUERIES], tile[POSITION] + r + 1, KEYS=KEYS,
-                    )  # fmt: skip
+            end_pattern(
+                states, peaks, n_blocks, frame, places, targets + tile[ROW], pattern_site, head, rows, tile[POSITION],
+                VECTORS=VECTORS, QUERIES=QUERIES,
+            )  # fmt: skip

@@ -78,6 +78,19 @@ def blank(
 
 
 @kernel
+def begin_sites(
+    frame: Pointer[f32], table: Pointer[i64], targets: Pointer[i64], scores_site: i64, pattern_site: i64, head: i64,
+    rows: i64, position: i64, *, SCORES: bool, PATTERN: bool, KEYS: int,
+) -> None:  # fmt: skip
+    """What stands behind the blocks before that of a tile's first row: no score, and no weight."""
+    seen = position // KEYS * KEYS
+    if SCORES:
+        blank(frame, table, targets, scores_site, head, rows, seen, -float("inf"))
+    if PATTERN:
+        blank(frame, table, targets, pattern_site, head, rows, seen, 0.0)
+
+
+@kernel
 def keep_scores(
     scores: Pointer[f32], frame: Pointer[f32], table: Pointer[i64], targets: Pointer[i64], number: i64, head: i64,
     rows: i64, first: i64, *, QUERIES: int, KEYS: int,

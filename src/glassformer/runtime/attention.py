@@ -81,7 +81,7 @@ def attend_batch(
     numbers = (0 if target is None else target.number for target in (scores, pattern))
     arguments = (
         q, k, v, batch.memory, out, scratch, batch.tiles, batch.table, stride, width, form.tiles, size, *where, scale,
-        *capture, *numbers, form.blocks,
+        form.blocks, *capture, *numbers,
     )  # fmt: skip
     # A query and a key cost a multiplication and an addition per dimension, and so does the sum of values.
     cost = Cost(0, 12 * q.size, 4 * width, 2 * width * byte_size(kind))
