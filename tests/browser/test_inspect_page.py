@@ -85,6 +85,32 @@ def test_filters_cut_what_generation_cuts(visit, story):
     assert kept.count() == np.count_nonzero(left)
 
 
+FILTER = """async ([logits, cut]) => {
+  const { filtered } = await import("/sampling.js");
+  const { rows, left } = filtered(Float32Array.from(logits), cut, logits.length);
+  return { kept: rows.filter((row) => !row.cut).map((row) => [row.id, row.after]), left };
+}"""
+
+
+def test_filters_are_those_of_generation_whatever_is_asked(visit):
+    page = visit.open(PLAIN)
+    random = np.random.default_rng(7)
+    for _ in range(40):
+        logits = np.round(random.normal(size=60) * 3, 1).astype(np.float32)  # with ties
+        cut = {
+            "temperature": float(random.choice([0.3, 1.0, 1.7])),
+            "top_k": int(random.choice([0, 1, 5, 70])),
+            "top_p": float(random.choice([0.0, 0.5, 0.93, 1.0])),
+            "min_p": float(random.choice([0.0, 0.07, 1.0])),
+        }
+        weights = distribution(logits, Cut(**cut))
+        found = page.evaluate(FILTER, [logits.tolist(), cut])
+        kept = dict(found["kept"])
+        assert kept.keys() == set(np.flatnonzero(weights).tolist()), cut
+        assert found["left"] == len(kept)
+        np.testing.assert_allclose(list(kept.values()), [weights[k] / weights.sum() for k in kept], rtol=1e-4)
+
+
 def test_a_click_forces_a_token_and_branches(visit, story):
     page = visit.open(f"{PLAIN}&position=3")
     token = page.locator("#next li button").nth(2)
@@ -267,6 +293,17 @@ def test_every_view_as_a_picture_and_at_its_narrowest(visit, tab):
     page.get_by_text("copied as PNG").wait_for()
     kinds = page.evaluate("navigator.clipboard.read().then((items) => items.flatMap((item) => item.types))")
     assert kinds == ["image/png"]
+
+
+def test_every_view_of_an_edited_model(visit):
+    changes = quote(json.dumps([{"mode": "zero", "part": "head", "layer": 3, "head": 2, "position": None},
+                                {"mode": "patch", "part": "mlp", "layer": 4, "position": 9}]))  # fmt: skip
+    page = visit.open(f"{PLAIN}&edits={changes}&subject=edited&other={quote(OTHER)}")
+    for place in range(1, 8):
+        page.keyboard.press(str(place))
+        settle(page)
+        assert page.locator("#view .wrong").all_inner_texts() in ([], [""])
+        assert page.get_by_role("radio", name="with 2 edits").get_attribute("aria-checked") == "true"
 
 
 def test_every_control_has_a_name(visit):

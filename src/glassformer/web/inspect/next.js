@@ -2,6 +2,7 @@
 
 import { h, percent, shown, tokenElement } from "./dom.js";
 import { getArray } from "./api.js";
+import { pictureButton } from "./picture.js";
 import { entropy, filtered, ranked, softmax } from "./sampling.js";
 
 const ROWS = 24;
@@ -21,7 +22,7 @@ export const next = {
     this.origin = h("p", { class: "origin" });
     this.sliders = SLIDERS.map((each) => this.slider(each));
     this.back = h("button", { type: "button", hidden: true, onclick: () => this.undo() }, "undo the forced tokens");
-    root.replaceChildren(h("div", { class: "head" }, h("h2", {}, "Next token")), this.after,
+    root.replaceChildren(h("div", { class: "head" }, h("h2", {}, "Next token"), pictureButton(root, "Next token")), this.after,
       h("div", { class: "sliders" }, ...this.sliders.map((each) => each.row)), this.list, this.summary, this.back, this.origin);
   },
 

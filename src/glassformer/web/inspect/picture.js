@@ -1,6 +1,6 @@
 // A view as a picture: its elements and canvases drawn into one canvas, then copied or saved as PNG.
 
-import { toast } from "./dom.js";
+import { h, toast } from "./dom.js";
 
 async function styles() {
   const texts = await Promise.all(["base.css", "panels.css"].map((name) => fetch(name).then((response) => response.text())));
@@ -57,6 +57,11 @@ export async function drawn(element) {
   context.scale(ratio, ratio);
   context.drawImage(image, 0, 0);
   return canvas;
+}
+
+/** A small button that copies a part of the page. */
+export function pictureButton(element, title) {
+  return h("button", { type: "button", class: "small", "aria-label": `Copy ${title} as PNG`, onclick: () => copyPicture(element, title) }, "PNG");
 }
 
 export async function copyPicture(element, title) {

@@ -3,6 +3,7 @@
 import { choice, fillChoice, h, percent, shown, tip, visible } from "./dom.js";
 import { css, inkOn, sequence } from "./color.js";
 import { getArray } from "./api.js";
+import { pictureButton } from "./picture.js";
 
 const MOST_BITS = 12; // of surprise, where the colour is at its strongest
 const COLORS = [["surprise", "surprise"], ["attention", "attention"], ["neuron", "neuron"]];
@@ -15,7 +16,7 @@ export const tokens = {
     this.colors = choice("Colour of the tokens", COLORS, "surprise", (color) => app.set({ color }));
     this.legend = h("span", { class: "note" });
     this.origin = h("span", { class: "origin" });
-    root.replaceChildren(h("div", { class: "head" }, h("h2", {}, "Tokens"), this.colors, this.legend, this.origin), this.strip);
+    root.replaceChildren(h("div", { class: "head" }, h("h2", {}, "Tokens"), this.colors, this.legend, this.origin, pictureButton(root, "Tokens")), this.strip);
   },
 
   update(changed) {
