@@ -5,9 +5,13 @@ import sys
 
 import numpy as np
 
+from glassformer.runtime.batch import Batch, form_of
+from glassformer.runtime.capture import Change, Target
 from glassformer.runtime.engine import Ops
 from glassformer.runtime.executor import Eager
+from glassformer.runtime.frames import FrameLayout, Place
 from glassformer.runtime.kv_cache import KVCache, Layout
+from glassformer.runtime.memory import aligned
 from glassformer.runtime.packed import KINDS, pack_matrix
 from glassformer.simd import reference
 from glassformer.simd.types import bf16, f16, f32, f64
@@ -84,10 +88,39 @@ def attention(ops: Ops) -> None:
         show(f"attention with a past {tokens} {head_dim}", ops.attention(q[:2], k[:2], v[:2], cache))
 
 
+def looking(ops: Ops) -> None:
+    """What is kept and changed on the way, behind a past, in frames whose rows and keys are not those of the pass."""
+    show("deviation", ops.deviation(numbers(3, 17)), ops.deviation(SPECIAL))
+    places = {"rows": Place((3,)), "scores": Place((2,), square=True), "pattern": Place((2,), square=True)}
+    for kind, tokens in (("f32", 3), ("q8", 1), ("f16", 5)):
+        layout = FrameLayout(places, 4, 70)
+        memory = aligned(layout.count + 1, np.float32)
+        table, targets = layout.table, np.array([2, -1, 0, 1, -1][:tokens])
+        target = [Target(memory, table, targets, number) for number in range(3)]
+        ops.keep(numbers(tokens, 9)[:, 3:6], target[0])
+        q, k, v = (numbers(tokens, 2, 17) + i for i in range(3))
+        cache = KVCache.alone(Layout(1, 2, 17, kind), 70)
+        cache.advance(63)  # zeros
+        cache.reserve(tokens)
+        part = np.zeros(tokens, np.int32), cache
+        batch = Batch.empty(form_of([part], 256, last_only=True, blocks=2), cache.pool.memory)
+        batch.fill([part])
+        z = ops.attention_batch(q, k, v, batch, 0, scores=target[1], pattern=target[2])
+        show(f"kept {kind}", z, memory[: layout.count])
+        scores = ops.attention_scores(q, k, v, batch, 0, 0.25)
+        change = Change.nothing(tokens, 1, numbers(7))
+        change.write(np.array([0]), "add", 1, 60, np.array([3]), np.array([2]), (0, 1), 2.0)
+        ops.edit(scores, change)
+        pattern = ops.attention_pattern(scores, batch)
+        ops.keep(pattern, target[1])
+        ops.next_frame(table)
+        show(f"apart {kind}", memory[: layout.count], ops.attention_mix(pattern, batch, 0), table)
+
+
 if __name__ == "__main__":
     print("reference", reference.wanted())
     engine = Ops(Eager(1))
     with np.errstate(all="ignore"):
-        for part in (elementwise, rows, products, attention):
+        for part in (elementwise, rows, products, attention, looking):
             part(engine)
     sys.stdout.flush()
