@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from glassformer.server.errors import RequestError
@@ -21,8 +21,9 @@ class Driver:
     A job with a slot takes the place of one with the same slot that has not begun: who types fast wants the last only.
     """
 
-    def __init__(self) -> None:
-        self.thread = ThreadPoolExecutor(1, "glassformer-inspect")
+    def __init__(self, thread: Executor | None = None) -> None:
+        """thread: runs jobs one after the other; None: one is started for them."""
+        self.thread = ThreadPoolExecutor(1, "glassformer-inspect") if thread is None else thread
         self.waiting = 0
         self.slots: dict[str, Future[Any]] = {}
 

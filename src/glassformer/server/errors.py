@@ -34,6 +34,7 @@ def error_response(error: Exception) -> JSONResponse:
 
 def answer(status: int, message: str, param: str | None = None, code: str | None = None) -> JSONResponse:
     """One error as JSON."""
-    kind = "invalid_request_error" if status < 500 else "server_error"
-    headers = {"Retry-After": "1"} if status == 503 else None
+    kind = {401: "authentication_error", 429: "rate_limit_error"}.get(status, "invalid_request_error")
+    kind = "server_error" if status >= 500 else kind
+    headers = {"Retry-After": "1"} if status in (429, 503) else None
     return JSONResponse({"error": {"message": message, "type": kind, "param": param, "code": code}}, status, headers)

@@ -33,10 +33,13 @@ def host_name(header: str) -> str:
 
 
 class KnownHosts:
-    """Lets requests through that name a known host, and come from no other origin; adds headers of protection."""
+    """Lets requests through that name a known host, and come from no other origin; adds headers of protection.
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
-        self.app, self.hosts = app, frozenset(hosts)
+    origins: other origins whose pages are answered; "*" stands for all.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Collection[str], origins: Collection[str] = ()) -> None:
+        self.app, self.hosts, self.origins = app, frozenset(hosts), frozenset(origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 403, or pass the request on."""
@@ -62,7 +65,8 @@ class KnownHosts:
         if len(hosts) != 1 or host_name(hosts[0]) not in self.hosts:
             found = "none" if not hosts else repr(hosts[0][:80])
             return f"the Host header is {found}; this server goes by {', '.join(sorted(self.hosts))}"
+        known = {f"{scope.get('scheme', 'http')}://{hosts[0]}", *self.origins}
         origins = [value for key, value in headers if key == b"origin"]
-        if any(origin != f"{scope.get('scheme', 'http')}://{hosts[0]}" for origin in origins):
+        if "*" not in known and any(origin not in known for origin in origins):
             return "this comes from a page of another origin, which this server does not answer"
         return None
