@@ -1,0 +1,144 @@
+"""/v1/chat/completions: the next message of a conversation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from glassformer.generation import asked as generation
+from glassformer.generation.continuation import Generation, Step
+from glassformer.generation.stopping import check_fits
+from glassformer.server.body import read_object
+from glassformer.server.errors import RequestError
+from glassformer.server.fields import Asked
+from glassformer.server.openai.envelope import Envelope
+from glassformer.server.openai.events import DONE, KEEP_ALIVE, EventStream, event
+from glassformer.server.openai.flows import Flows, Job
+from glassformer.server.openai.leaving import unless_gone
+from glassformer.server.openai.logprobs import chat_logprobs
+from glassformer.server.openai.looking import Look, look, read_look
+from glassformer.server.openai.messages import read_messages
+from glassformer.server.openai.parameters import (
+    IGNORED,
+    MOST_LOGPROBS,
+    MOST_TOKENS,
+    SAMPLING,
+    check_model,
+    flag,
+    given,
+    wanted,
+)
+from glassformer.server.openai.service import Service
+from glassformer.server.openai.usage import Usage
+from glassformer.server.openai.written import FORM, Form, ends_of, jobs_of, read_form, shown
+
+KEYS = (*FORM, "messages", "max_tokens", "max_completion_tokens", "logprobs", "top_logprobs", *SAMPLING, *IGNORED)
+Object = dict[str, Any]
+NO_TEMPLATE = (
+    "this model has no chat template, so there is no way of its own to write a conversation; complete a text with "
+    "/v1/completions, or serve a model whose tokenizer_config.json has a chat_template"
+)
+
+
+@dataclass(frozen=True)
+class ChatRequest:
+    """A conversation as ids, and what is asked of its next message."""
+
+    ids: list[int]
+    wanted: generation.Asked
+    form: Form
+    logprobs: bool
+    look: Look | None
+
+
+async def read_chat(service: Service, asked: Asked) -> ChatRequest:
+    """The request that fields mean.
+
+    Raises:
+        RequestError, GenerationError: for a field that is wrong, or a model without a template.
+    """
+    template, model = service.template, service.model
+    if template is None:
+        raise RequestError(NO_TEMPLATE, status=400, param="messages", code="no_chat_template")
+    messages, form, logprobs = read_messages(asked), read_form(asked), flag(asked, "logprobs")
+    if "top_logprobs" in asked.values and not logprobs:
+        raise RequestError("top_logprobs goes with logprobs: true", status=400, param="top_logprobs")
+    key = "max_tokens" if "max_tokens" in asked.values else "max_completion_tokens"
+    longest = asked.integer(key, 1, MOST_TOKENS, model.config.n_positions)
+    options = wanted(model, asked, longest, asked.integer("top_logprobs", 0, MOST_LOGPROBS, 0))
+    ids = await asyncio.to_thread(template.ids, messages, model.known_tokenizer)
+    if not ids:
+        raise RequestError("the conversation is an empty text", status=400, param="messages")
+    check_fits(len(ids), model.config.n_positions, "the conversation")
+    return ChatRequest(ids, options, form, logprobs, read_look(asked, form.n, stream=form.stream))
+
+
+async def chat(service: Service, request: Request) -> Response:
+    """Answer a request."""
+    fields = Asked(given(await read_object(request)), KEYS, text=False)
+    check_model(fields, service.name)
+    asked = await read_chat(service, fields)
+    kind = "chat.completion.chunk" if asked.form.stream else "chat.completion"
+    envelope = Envelope.new("chatcmpl", kind, service.name)
+    if asked.look is not None:
+        looked = await unless_gone(request, look(service, Job(asked.ids, asked.wanted), asked.look))
+        return JSONResponse(answered(service, asked, envelope, [looked.done]) | {"inspect": looked.inspect})
+    flows = Flows(service, jobs_of([asked.ids], asked.wanted, asked.form.n))
+    if asked.form.stream:
+        return EventStream(flows, events(service, asked, envelope, flows))
+    with flows:
+        done = await unless_gone(request, flows.finish())
+    return JSONResponse(answered(service, asked, envelope, done))
+
+
+def answered(service: Service, asked: ChatRequest, envelope: Envelope, done: list[Generation]) -> Object:
+    """The answer, whole."""
+    usage = Usage(len(asked.ids), sum(len(each.ids) for each in done))
+    service.counters.add(usage)
+    return envelope.around([whole(service, asked, index, each) for index, each in enumerate(done)], usage)
+
+
+def whole(service: Service, asked: ChatRequest, index: int, done: Generation) -> Object:
+    """One message."""
+    tokens = shown(done.logprobs, ends_of(service.model, asked.wanted))
+    return {
+        "index": index,
+        "message": {"role": "assistant", "content": done.text, "refusal": None},
+        "logprobs": chat_logprobs(service.model, tokens) if asked.logprobs else None,
+        "finish_reason": done.finish_reason,
+    }
+
+
+def delta(index: int, change: Object, logprobs: Object | None = None, reason: str | None = None) -> Object:
+    """A piece of a message."""
+    return {"index": index, "delta": change, "logprobs": logprobs, "finish_reason": reason}
+
+
+def pieces(service: Service, asked: ChatRequest, index: int, step: Step) -> list[Object]:
+    """What one token adds, and the end if it was the last."""
+    tokens = shown([step.token], ends_of(service.model, asked.wanted)) if asked.logprobs else []
+    logprobs = chat_logprobs(service.model, tokens) if tokens else None
+    found = [delta(index, {"content": step.text}, logprobs)] if step.text or logprobs else []
+    return found + ([delta(index, {}, reason=step.finish_reason)] if step.finish_reason else [])
+
+
+async def events(service: Service, asked: ChatRequest, envelope: Envelope, flows: Flows) -> AsyncIterator[bytes]:
+    """The messages in pieces."""
+    with_usage, count = asked.form.include_usage, 0
+    for index in range(len(flows.streams)):
+        yield event(envelope.around([delta(index, {"role": "assistant", "content": ""})], asked=with_usage))
+    while not flows.ended:
+        found = await flows.next(service.keep_alive)
+        count += len(found)
+        several = [piece for place, step in found for piece in pieces(service, asked, place, step)]
+        data = b"".join(event(envelope.around([piece], asked=with_usage)) for piece in several)
+        if data or not (found or flows.ended):
+            yield data or KEEP_ALIVE
+    usage = Usage(len(asked.ids), count)
+    service.counters.add(usage)
+    yield (event(envelope.around([], usage)) if with_usage else b"") + DONE

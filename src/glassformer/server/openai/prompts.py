@@ -1,0 +1,41 @@
+"""Prompts as requests give them: a text, several, token ids, or several lists of them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from glassformer.generation.special_ids import start_id
+from glassformer.generation.stopping import check_fits
+from glassformer.model import Model
+from glassformer.server.fields import Asked
+
+MOST_PROMPTS = 128
+EXPECTED = f"a text, a list of token ids, or a list of at most {MOST_PROMPTS} of these"
+
+
+async def read_prompts(model: Model, asked: Asked, key: str) -> list[list[int]]:
+    """The ids of each prompt, none of them empty. Long texts become ids in another thread.
+
+    Raises:
+        RequestError: for anything that is no prompt.
+        ContextError: for one that is too long for the model.
+    """
+    value = asked.values.get(key)
+    several: list[Any] = value if is_several(value) and isinstance(value, list) else [value]
+    kinds = {type(each) for each in several}
+    if not several or len(several) > MOST_PROMPTS or not (kinds == {str} or kinds == {list}):
+        raise asked.refused(key, EXPECTED)
+    return await asyncio.to_thread(lambda: [checked(model, each) for each in several])
+
+
+def is_several(value: object) -> bool:
+    """Whether a value is a list of prompts and not one."""
+    return isinstance(value, list) and (not value or isinstance(value[0], str | list))
+
+
+def checked(model: Model, prompt: Any) -> list[int]:
+    """The ids of one prompt; for an empty one, the token that a text begins with."""
+    found = model.ids(prompt) or [start_id(model.config, model.recommended)]
+    check_fits(len(found), model.config.n_positions)
+    return found

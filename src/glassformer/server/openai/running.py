@@ -1,0 +1,37 @@
+"""The server's process: listens until a signal ends it, and lets requests under way come to their end."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from types import FrameType
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from glassformer.server.openai.connection import Bounds, bounded
+
+KEEP_ALIVE = 15  # seconds that a connection without a request stays open
+
+
+def run(app: ASGIApp, listener: socket.socket, drain: int, bounds: Bounds | None = None) -> None:
+    """Answer requests until SIGTERM, behind which this returns, or Ctrl-C, which ends in KeyboardInterrupt.
+
+    Args:
+        drain: seconds that requests under way have left then; no others are taken.
+    """
+    bounds = bounds or Bounds()
+    config = uvicorn.Config(
+        app, http=bounded(bounds), loop="asyncio", ws="none", lifespan="on", log_level="critical", access_log=False,
+        server_header=False, timeout_keep_alive=KEEP_ALIVE, timeout_graceful_shutdown=drain,
+        h11_max_incomplete_event_size=bounds.head_bytes,
+    )  # fmt: skip
+    before = signal.signal(signal.SIGTERM, heeded)
+    try:
+        uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def heeded(number: int, frame: FrameType | None) -> None:
+    """The signal that uvicorn raises once more when it has ended as it was told to."""

@@ -1,0 +1,45 @@
+"""What the endpoints share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from time import time
+from typing import TYPE_CHECKING
+
+from glassformer.server.driver import Driver
+from glassformer.server.openai.beside import EngineThread
+from glassformer.server.openai.counters import Counters
+
+if TYPE_CHECKING:
+    from glassformer.generation.serving import Engine
+    from glassformer.model import Model
+    from glassformer.server.openai.templates import ChatTemplate
+
+
+@dataclass(eq=False)
+class Service:
+    """A model that is served.
+
+    Attributes:
+        name: what clients call the model.
+        engine: continues texts, many at a time.
+        template: how a conversation is written; None: the model has no way of its own.
+        deadline: seconds that a request may take; None: as many as it needs.
+        keep_alive: seconds without a token after which a stream sends a comment.
+        created: when the server started, in seconds since 1970.
+        counters: what was asked so far.
+        driver: runs between the engine's steps what needs no batch: embeddings, scores of prompts, captures.
+    """
+
+    model: Model
+    name: str
+    engine: Engine
+    template: ChatTemplate | None = None
+    deadline: float | None = None
+    keep_alive: float = 10.0
+    created: int = field(default_factory=lambda: int(time()))
+    counters: Counters = field(default_factory=Counters)
+    driver: Driver = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.driver = Driver(EngineThread(self.engine))
