@@ -1,13 +1,18 @@
 """From what the caller gave and what the model's files recommend to one checked set of options."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from glassformer.generation.errors import OptionsError
 from glassformer.generation.options import GenerationOptions, SamplingOptions, is_int
 from glassformer.generation.rng import fresh_seed
 from glassformer.models.config import GenerationConfig
+
+if TYPE_CHECKING:
+    from glassformer.generation.constraints.constraint import Constraint
 
 DEFAULT_NEW_TOKENS = 256
 T = TypeVar("T")
@@ -46,6 +51,7 @@ class Asked:
         logprobs: how many of the most probable tokens to report at each step.
         speculate: guess tokens ahead from what the text repeats, where that saves time (the default), or never. The
             tokens are the same. Several prompts at once are read without guesses.
+        constraint: what the text has to be, such as a `JsonSchema`; docs/structured-output.md says what is guaranteed.
     """
 
     max_new_tokens: int | None = None
@@ -67,6 +73,7 @@ class Asked:
     ignore_eos: bool = False
     logprobs: int = 0
     speculate: bool | None = None
+    constraint: Constraint | None = None
 
 
 @dataclass(frozen=True)
@@ -171,11 +178,24 @@ def problems_of_type(asked: Asked) -> Iterator[str]:
         yield f"stop_ids is {asked.stop_ids!r}; it must be a list of token ids"
     if not given_as(asked.logit_bias, Mapping):
         yield f"logit_bias is {asked.logit_bias!r}; it must map token ids to numbers"
+    if asked.constraint is not None:
+        yield from problems_with_constraint(asked)
     words = asked.bad_words
     if not given_as(words, Sequence) or isinstance(words, str):
         yield f"bad_words is {words!r}; it must be a list of strings or of lists of token ids"
     elif not all(given_as(word, Sequence) and word for word in words or ()):
         yield f"bad_words is {words!r}; each of them must be a string or a list of token ids, not empty"
+
+
+def problems_with_constraint(asked: Asked) -> Iterator[str]:
+    """One sentence if the constraint is none, and one if something else would cut the text."""
+    # Imported here: a text without a constraint does not wait for what compiles them.
+    from glassformer.generation.constraints.constraint import Constraint
+
+    if not isinstance(asked.constraint, Constraint):
+        yield f"constraint is {asked.constraint!r:.80}; it must be a Regex, Choice, JsonObject or JsonSchema"
+    if asked.stop:
+        yield "stop is given beside a constraint, and would cut its text; give one of them"
 
 
 def problems_with_ids(asked: Asked, vocab_size: int) -> Iterator[str]:

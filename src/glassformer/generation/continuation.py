@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from glassformer.generation.speculative import Drafter
 from glassformer.generation.stopping import FinishReason, room
 from glassformer.generation.text import Detokenizer, TextPieces
 from glassformer.runtime.sampling import Sampler
+
+if TYPE_CHECKING:
+    from glassformer.generation.constraints.guide import Guide
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,8 @@ class Generation:
         text: the continuation as text, without end-of-text, stop ids and stop strings; empty if the model has no
             vocabulary.
         ids: every token chosen, the one that ended the continuation included.
-        finish_reason: "stop" for an end-of-text id, a stop id or a stop string; "length" for the asked number of tokens
+        finish_reason: "stop" for an end-of-text id, a stop id or a stop string, and for a text that fulfils the
+            constraint that it was given; "length" for the asked number of tokens
             or the end of the context window.
         logprobs: for each of `ids`, its log-probability under the model and those of the most probable tokens.
         prompt_ids: what the model read before.
@@ -105,13 +109,15 @@ class Continuation:
         options: GenerationOptions,
         detokenizer: Detokenizer,
         what: str = "the prompt",
+        guide: "Guide | None" = None,
     ) -> None:
-        """`detokenizer`: fresh, for this continuation alone; `what`: how messages name the prompt."""
+        """`detokenizer`, `guide`: fresh, for this continuation alone; `what`: how messages name the prompt."""
         self.prompt, self.generated = list(prompt), list[int]()
         self.reason: FinishReason | None = None
         self._limit = room(len(self.prompt), network.config.n_positions, options, what)
         self.capacity = len(self.prompt) + self._limit - 1
         self._options, self._pieces = options, TextPieces(detokenizer, options.stop)
+        self._guide = guide
         self._drafter: Drafter | None = None
         self._speculate = options.speculate
 
@@ -145,7 +151,8 @@ class Continuation:
             LogitsError: if the logits allow no choice.
         """
         options = self._options
-        token, own = choose(logits, self.prompt, self.generated, options.sampling, sampler)
+        mask = None if self._guide is None else self._guide.allowed(self.left)
+        token, own = choose(logits, self.prompt, self.generated, options.sampling, sampler, mask)
         logprob = TokenLogprob(token, own, leaders(logits, options.logprobs, sampler))
         text = self._accept(token)
         return Step(logprob, text, self.reason, time.perf_counter() - start, drafted, guessed)
@@ -153,7 +160,7 @@ class Continuation:
     @property
     def simple(self) -> bool:
         """Whether choosing a token needs nothing but the model's logits and a random number."""
-        return self._options.logprobs == 0 and plain(self._options.sampling)
+        return self._guide is None and self._options.logprobs == 0 and plain(self._options.sampling)
 
     @property
     def repeating(self) -> bool:
@@ -184,6 +191,9 @@ class Continuation:
     def _advance(self, token: int, *, last: bool) -> str:
         """The text that `token` adds; ends the continuation where there is a reason to."""
         text, stopped = ("", True) if token in self._options.stop_ids else self._pieces.push(token)
+        if self._guide is not None:
+            self._guide.push(token, self.left)
+            stopped = stopped or self._guide.finished or (last and self._guide.complete)
         if not (stopped or last):
             return text
         rest, met = self._pieces.flush()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
@@ -23,6 +24,8 @@ from glassformer.models.config import GenerationConfig, GPT2Config
 from glassformer.tokenizer.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
+    from glassformer.generation.constraints.compiler import Compiler
+    from glassformer.generation.constraints.constraint import Constraint
     from glassformer.runtime.profile import Profile
 
 BATCH_SIZE = 32
@@ -152,6 +155,7 @@ class TextModel:
         logit_bias: Mapping[int, float] | None = None, bad_words: Sequence[BadWord] | None = None,
         seed: int | None = None, stop: str | Sequence[str] | None = None, stop_ids: Sequence[int] | None = None,
         ignore_eos: bool = False, logprobs: int = 0, speculate: bool | None = None,
+        constraint: "Constraint | None" = None,
     ) -> Generation: ...  # fmt: skip
 
     @overload
@@ -166,6 +170,7 @@ class TextModel:
         logit_bias: Mapping[int, float] | None = None, bad_words: Sequence[BadWord] | None = None,
         seed: int | None = None, stop: str | Sequence[str] | None = None, stop_ids: Sequence[int] | None = None,
         ignore_eos: bool = False, logprobs: int = 0, speculate: bool | None = None,
+        constraint: "Constraint | None" = None,
         batch_size: int = BATCH_SIZE, progress: Callable[[int, int], None] | None = None,
     ) -> list[Generation]: ...  # fmt: skip
 
@@ -180,6 +185,7 @@ class TextModel:
         logit_bias: Mapping[int, float] | None = None, bad_words: Sequence[BadWord] | None = None,
         seed: int | None = None, stop: str | Sequence[str] | None = None, stop_ids: Sequence[int] | None = None,
         ignore_eos: bool = False, logprobs: int = 0, speculate: bool | None = None,
+        constraint: "Constraint | None" = None,
         batch_size: int = BATCH_SIZE, progress: Callable[[int, int], None] | None = None,
     ) -> Generation | list[Generation]:  # fmt: skip
         """Continue a prompt, or each of several. `glassformer.generation.asked.Asked` documents the parameters.
@@ -196,13 +202,14 @@ class TextModel:
             PromptError: for ids that are not of this model.
             ContextError: if a prompt exceeds the context window, with both numbers.
             LogitsError: if the network computes NaN, or every token is forbidden.
+            ConstraintError: if the vocabulary cannot spell a text of the constraint.
         """
         asked = Asked(
             max_new_tokens=max_new_tokens, max_length=max_length, do_sample=do_sample, temperature=temperature,
             top_k=top_k, top_p=top_p, min_p=min_p, typical_p=typical_p, repetition_penalty=repetition_penalty,
             presence_penalty=presence_penalty, frequency_penalty=frequency_penalty, logit_bias=logit_bias,
             bad_words=bad_words, seed=seed, stop=stop, stop_ids=stop_ids, ignore_eos=ignore_eos, logprobs=logprobs,
-            speculate=speculate,
+            speculate=speculate, constraint=constraint,
         )  # fmt: skip
         if are_several(prompt):
             return self._generate_all(list(prompt), asked, batch_size, progress)
@@ -219,6 +226,7 @@ class TextModel:
         logit_bias: Mapping[int, float] | None = None, bad_words: Sequence[BadWord] | None = None,
         seed: int | None = None, stop: str | Sequence[str] | None = None, stop_ids: Sequence[int] | None = None,
         ignore_eos: bool = False, logprobs: int = 0, speculate: bool | None = None,
+        constraint: "Constraint | None" = None,
     ) -> TextStream:  # fmt: skip
         """The same as `generate`, while it is written: an iterator over pieces of text of whole characters.
 
@@ -231,7 +239,7 @@ class TextModel:
             top_k=top_k, top_p=top_p, min_p=min_p, typical_p=typical_p, repetition_penalty=repetition_penalty,
             presence_penalty=presence_penalty, frequency_penalty=frequency_penalty, logit_bias=logit_bias,
             bad_words=bad_words, seed=seed, stop=stop, stop_ids=stop_ids, ignore_eos=ignore_eos, logprobs=logprobs,
-            speculate=speculate,
+            speculate=speculate, constraint=constraint,
         )  # fmt: skip
         return self._start(prompt, asked)
 
@@ -247,7 +255,16 @@ class TextModel:
         if options.stop:
             _ = self.known_tokenizer
         seed = None if options.sampling.greedy else options.sampling.seed
-        return Continuation(self.network, ids, options, self._detokenizer(), what), seed
+        guide = None if asked.constraint is None else self._compiler.guide(asked.constraint, options.stop_ids)
+        return Continuation(self.network, ids, options, self._detokenizer(), what, guide), seed
+
+    @cached_property
+    def _compiler(self) -> "Compiler":
+        # Imported here: a text without a constraint does not wait for what compiles them.
+        from glassformer.generation.constraints.compiler import Compiler
+
+        known = self.known_tokenizer
+        return Compiler(known.vocabulary.tokens, known.special_tokens.values(), self.config.vocab_size)
 
     def _generate_all(
         self, prompts: Sequence[Prompt], asked: Asked, batch_size: int, progress: Callable[[int, int], None] | None

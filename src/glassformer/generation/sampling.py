@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from glassformer.generation import penalties
 from glassformer.generation.errors import LogitsError
@@ -70,7 +71,12 @@ def ask(sampler: Sampler, options: SamplingOptions, place: int, count: int) -> N
 
 
 def choose(
-    logits: Float32, prompt: Sequence[int], generated: Sequence[int], options: SamplingOptions, sampler: Sampler
+    logits: Float32,
+    prompt: Sequence[int],
+    generated: Sequence[int],
+    options: SamplingOptions,
+    sampler: Sampler,
+    mask: npt.NDArray[np.bool_] | None = None,
 ) -> tuple[int, float]:
     """The next token's id, and its log-probability under the model.
 
@@ -80,11 +86,14 @@ def choose(
         generated: ids chosen so far; their number selects the random number, so equal seeds give equal tokens.
         options: how to choose.
         sampler: for this vocabulary.
+        mask: [vocab_size], the tokens that a constraint allows; None: all.
 
     Raises:
         LogitsError: if the logits allow no choice.
     """
     allowed = None if plain(options) else penalized(logits, prompt, generated, options)
+    if mask is not None:
+        allowed = np.where(mask, logits if allowed is None else allowed, np.float32(-np.inf))
     if allowed is not None:
         check_logits(logits, len(prompt) + len(generated))  # a penalty may hide what is wrong with them
     asked, number = (None, 0.0) if options.greedy else (cut(options), uniform(options.seed, len(generated)))
@@ -92,7 +101,7 @@ def choose(
     if found is None:
         check_logits(logits, len(prompt) + len(generated))
         raise LogitsError(
-            "bad_words, logit_bias or a penalty leaves no token to choose from: every logit is infinite; "
+            "bad_words, logit_bias, a penalty or a constraint leaves no token to choose from: every logit is infinite; "
             "forbid fewer tokens or give smaller numbers"
         )
     return found
