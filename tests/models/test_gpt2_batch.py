@@ -127,3 +127,18 @@ def test_neighbouring_sizes_share_a_plan(network: GPT2) -> None:
         assert rows.shape == (len(running), 131)
         assert all(np.array_equal(row, expected[n][place]) for row, n in zip(rows, running, strict=True))
         assert len(network.steps.steps) <= forms + (place == 4)
+
+
+def test_pieces_of_neighbouring_sizes_share_a_plan(network: GPT2) -> None:
+    """Batches of pieces are filled up too, and each gets the logits behind its own last token."""
+    assert network.steps is not None
+    forms = []
+    for sizes in ([2, 2], [1, 5], [2, 3, 2], [3, 3, 3, 3], [20, 33], [18, 31, 2], [64, 1, 1], [70, 2], [65, 3, 4]):
+        texts = [text(n, size) for n, size in enumerate(sizes)]
+        caches = network.new_caches([90] * len(sizes))
+        last = network.forward_batch(list(zip(texts, caches, strict=True)))  # [parts, vocab_size]
+        forms.append(next(reversed(network.steps.steps)))
+        assert all(np.array_equal(row, alone(network, ids)[-1]) for row, ids in zip(last, texts, strict=True))
+        assert [cache.length for cache in caches] == sizes
+    assert [getattr(form, "rows", 0) for form in forms] == [8, 8, 8, 12, 64, 64, 80, 80, 80]
+    assert len(set(forms)) <= 6

@@ -23,7 +23,9 @@ Float32 = npt.NDArray[np.float32]
 Forward = Callable[[Ops, Batch, Observer], Float32]
 
 FEW = 8  # rows, for which a pass does little but read the weights
-KEPT_BYTES = 16 << 20  # of buffers, in plans that wait to be used again
+# Of buffers, in plans that wait to be used again. Large ones come in turns, such as a prompt's and those of many texts:
+# so many of the largest may be kept too.
+KEPT_BYTES, KEPT_LARGEST = 16 << 20, 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +104,8 @@ class Steps:
     def forget(self) -> None:
         """Drop the plans that were not used for longest, beyond what may be kept. The newest stays."""
         sizes = [step.plan.nbytes + step.logits.nbytes for step in self.steps.values()]
-        while sum(sizes) > KEPT_BYTES and len(sizes) > 1:
+        room = max(KEPT_BYTES, KEPT_LARGEST * max(sizes))
+        while sum(sizes) > room and len(sizes) > 1:
             self.steps.popitem(last=False)
             sizes.pop(0)
 

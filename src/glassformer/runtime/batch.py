@@ -20,7 +20,9 @@ Int64 = npt.NDArray[np.int64]
 Part = tuple[Int32, KVCache]  # new token ids of a sequence, and its cache
 
 
-BUCKET = 4  # decoding batches of more sequences are filled up to a multiple, which is a tile of the products
+# Batches of several sequences are filled up to a multiple, so that not every one needs a plan of its own: to a tile of
+# the products, and where there are more rows than SMALL, to a whole number of larger ones.
+BUCKET, SMALL, LARGE_BUCKET = 4, 32, 16
 
 
 class Form(NamedTuple):
@@ -100,12 +102,22 @@ def form_of(parts: Sequence[Part], vector_bits: int, *, last_only: bool, blocks:
     if len({id(cache) for _, cache in parts}) < len(parts):
         raise CacheError("a batch names one cache twice; join that sequence's tokens into one part")
     counts = [len(ids) for ids, _ in parts]
-    if max(counts) == 1 and len(parts) > BUCKET:  # sequences come and go; not every number of them needs a plan
-        size = -(-len(parts) // BUCKET) * BUCKET
+    if max(counts) == 1 and len(parts) > BUCKET:
+        size = filled(len(parts), BUCKET)
         return Form(first.layout, size, size, size, blocks, 1, True, last_only)
-    rows = tile_rows(max(counts), vector_bits)
-    tiles = sum(-(-count // rows) for count in counts)
-    return Form(first.layout, sum(counts), tiles, len(parts), blocks, rows, tiles == len(parts), last_only)
+    rows, tile = sum(counts), tile_rows(max(counts), vector_bits)
+    tiles = sum(-(-count // tile) for count in counts)
+    if 1 < len(parts) < rows:
+        number, one_tile = filled(len(parts), BUCKET), tiles == len(parts)
+        # More rows than parts: where there are as many, each row is taken for the last of its part.
+        size = filled(max(rows, number + 1), BUCKET if rows <= SMALL else LARGE_BUCKET)
+        return Form(first.layout, size, filled(tiles, BUCKET), number, blocks, tile, one_tile, last_only)
+    return Form(first.layout, rows, tiles, len(parts), blocks, tile, tiles == len(parts), last_only)
+
+
+def filled(size: int, multiple: int) -> int:
+    """The next multiple from a size on."""
+    return -(-size // multiple) * multiple
 
 
 def batch_of(cache: KVCache, tokens: int, vector_bits: int) -> Batch:
