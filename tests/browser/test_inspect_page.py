@@ -200,6 +200,7 @@ def test_an_edit_from_the_keyboard_and_its_copies(visit, story):
     page.get_by_text("KL divergence").wait_for()
     assert page.locator(".chip").inner_text().startswith("zero 3.2")
     page.get_by_text("Copy as JSON").click()
+    page.get_by_text("JSON copied").wait_for()
     interventions = from_json(page.evaluate("navigator.clipboard.readText()"))
     before, after = softmax(story.logits(TEXT)[-1]), softmax(story.edited(*interventions).logits(TEXT)[-1])
     for row in page.locator("#view tbody tr").all()[:8]:
@@ -208,6 +209,7 @@ def test_an_edit_from_the_keyboard_and_its_copies(visit, story):
         assert number(base) == pytest.approx(100 * before[token], abs=0.06)
         assert number(edited) == pytest.approx(100 * after[token], abs=0.06)
     page.get_by_text("Copy as Python").click()
+    page.get_by_text("Python copied").wait_for()
     assert "Zero('blocks.3.attn.hook_z', head=2)" in page.evaluate("navigator.clipboard.readText()")
     page.get_by_role("radio", name="with 1 edit").click()
     settle(page)

@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute, Route
 
 KINDS = {"html": "text/html; charset=utf-8", "css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8",
          "svg": "image/svg+xml"}  # fmt: skip
+LASTING = "max-age=86400"  # of the icon, which browsers ask for anew whenever the address changes
 
 
 def page_files(page: str) -> dict[str, tuple[bytes, str]]:
@@ -35,6 +36,6 @@ def sender(content: bytes, kind: str):  # type: ignore[no-untyped-def]
     """An endpoint that answers with fixed bytes."""
 
     async def send(request: Request) -> Response:
-        return Response(content, media_type=kind, headers={"cache-control": "no-cache"})
+        return Response(content, media_type=kind, headers={"cache-control": LASTING if "svg" in kind else "no-cache"})
 
     return send

@@ -49,6 +49,7 @@ ENDPOINTS = (
     Endpoint("GET", "model", facts.facts),
     Endpoint("GET", "vocabulary", facts.vocabulary),
     Endpoint("POST", "runs", texts.run_text, texts.KEYS),
+    Endpoint("GET", "surprise", texts.surprise, texts.SURPRISE_KEYS),
     Endpoint("GET", "array", arrays.array, arrays.ARRAY_KEYS),
     Endpoint("GET", "logits", arrays.logits, arrays.LOGITS_KEYS),
     Endpoint("GET", "attention/thumbnails", attention.thumbnails, attention.THUMBNAIL_KEYS),

@@ -18,6 +18,7 @@ from glassformer.server.inspect.session import Session
 MOST_CHARACTERS = 1 << 18
 MOST_IDS = 1 << 16
 KEYS = ("text", "ids", "begin", "interventions", "run", "changes", "other")
+SURPRISE_KEYS = ("run",)
 MOST_INTERVENTIONS = 256
 
 
@@ -35,7 +36,7 @@ def asked_ids(session: Session, asked: Asked) -> list[int]:
 
 
 def run_text(session: Session, asked: Asked) -> dict[str, Any]:
-    """Run a text, with interventions or without, and say what its tokens are and how much each was expected.
+    """Run a text, with interventions or without, and say what its tokens are.
 
     Or run the text of a run again, with changes as they are made on the page.
     """
@@ -59,16 +60,21 @@ def run_changed(session: Session, asked: Asked) -> dict[str, Any]:
 
 
 def described(session: Session, run: Run) -> dict[str, Any]:
-    """A run as the page needs it first; the first token, which nothing comes before, has null for what was expected."""
-    found = surprise_from_logits(session.model, run.ids, run.logits, top=0)
+    """A run as the page needs it first."""
     return {
         "run": run.id,
         "ids": run.ids,
         "text": None if session.model.tokenizer is None else session.model.tokenizer.decode(run.ids),
         "tokens": [session.token(token) for token in run.ids],
-        **plain({"logprobs": found.logprobs, "bits": found.bits, "entropy": found.entropy}),
-        "ranks": [None, *plain(found.ranks)[1:]],
         "seconds": run.seconds,
         "nbytes": run.nbytes,
         "edited": bool(run.interventions),
     }
+
+
+def surprise(session: Session, asked: Asked) -> dict[str, Any]:
+    """How much each token of a run was expected; the first one, which nothing comes before, has null."""
+    run = session.runs.find(asked.string("run", 40))
+    found = surprise_from_logits(session.model, run.ids, run.logits, top=0)
+    parts = {"logprobs": found.logprobs, "bits": found.bits, "entropy": found.entropy}
+    return {**plain(parts), "ranks": [None, *plain(found.ranks)[1:]]}

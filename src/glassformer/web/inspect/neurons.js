@@ -5,6 +5,8 @@ import { getArray, getJson } from "./api.js";
 import { css, inkOn, palette, sequence } from "./color.js";
 import { MONO, prepare } from "./canvas.js";
 
+const WINDOW = 160; // tokens that are shown around the position; the bars show all
+
 export const neurons = {
   id: "neurons",
   title: "Neurons",
@@ -82,7 +84,11 @@ export const neurons = {
   color(values) {
     const { app } = this;
     const most = Math.max(...values, 1e-9);
-    this.text.replaceChildren(...app.shown.tokens.map((text, place) => {
+    const last = Math.min(app.count, Math.max(app.position + WINDOW / 2, WINDOW));
+    const first = Math.max(0, last - WINDOW);
+    this.where.textContent += first || last < app.count ? `, positions ${first} to ${last - 1}` : "";
+    this.text.replaceChildren(...app.shown.tokens.slice(first, last).map((text, index) => {
+      const place = first + index;
       const rgb = sequence(0.8 * Math.max(0, values[place]) / most);
       const span = h("span", { class: "cell", title: `${visible(text)} (${place}): ${shown(values[place], 4)}`, onclick: () => app.set({ position: place }) },
         h("span", { class: "word" }, text.replaceAll("\n", "⏎")));

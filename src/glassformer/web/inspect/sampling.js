@@ -2,18 +2,32 @@
 // generation applies them. Cut tokens say which filter cut them.
 
 const orders = new WeakMap();
+const shares = new WeakMap();
+const IDS = 2 ** 21; // more than any vocabulary has; with 32 bits of logit before it, a key is a whole number in a double
 
-/** Ids by descending logit, equal ones by id. */
+/**
+ * Ids by descending logit, equal ones by id. Each logit and its id become one number in that order, because numbers are
+ * sorted natively, many times as fast as with a function that compares.
+ */
 export function ranked(logits) {
-  if (!orders.has(logits)) {
-    const ids = Uint32Array.from(logits, (_, id) => id);
-    orders.set(logits, ids.sort((a, b) => logits[b] - logits[a] || a - b));
-  }
-  return orders.get(logits);
+  if (orders.has(logits)) return orders.get(logits);
+  const bits = new Uint32Array(Float32Array.from(logits).buffer);
+  const keys = Float64Array.from(bits, (code, id) => {
+    const rising = code >>> 31 ? ~code >>> 0 : (code | 0x80000000) >>> 0; // float order as integer order
+    return (0xffffffff - rising) * IDS + id;
+  });
+  const ids = Uint32Array.from(keys.sort(), (key) => key - Math.floor(key / IDS) * IDS);
+  orders.set(logits, ids);
+  return ids;
 }
 
 /** Probabilities at temperature 1, [vocab_size]. */
 export function softmax(logits) {
+  if (!shares.has(logits)) shares.set(logits, normalised(logits));
+  return shares.get(logits);
+}
+
+function normalised(logits) {
   let most = -Infinity;
   for (const value of logits) if (value > most) most = value;
   const found = new Float64Array(logits.length);

@@ -2,7 +2,7 @@
 
 import { choice, fillChoice, h, percent, shown, tip, visible } from "./dom.js";
 import { css, inkOn, sequence } from "./color.js";
-import { getArray } from "./api.js";
+import { getArray, getJson } from "./api.js";
 import { pictureButton } from "./picture.js";
 
 const MOST_BITS = 12; // of surprise, where the colour is at its strongest
@@ -22,11 +22,11 @@ export const tokens = {
   update(changed) {
     const { app } = this;
     fillChoice(this.colors, COLORS, app.state.color, (color) => app.set({ color }));
-    const rebuilt = changed.has("run") || changed.has("subject");
+    const rebuilt = !this.spans || changed.has("run") || changed.has("subject");
     if (rebuilt) this.build();
     this.select();
     const relevant = ["run", "subject", "color", "theme", ...(app.state.color === "surprise" ? [] : ["layer", "head", "position", "neuron", "view"])];
-    return relevant.some((key) => changed.has(key)) ? this.paint() : undefined;
+    return rebuilt || relevant.some((key) => changed.has(key)) ? this.paint() : undefined;
   },
 
   build() {
@@ -50,10 +50,12 @@ export const tokens = {
 
   describe(place) {
     const run = this.app.shown;
+    const found = this.surprise;
     const head = `${visible(run.tokens[place])}   id ${run.ids[place]}   position ${place}`;
-    if (run.logprobs[place] === null) return `${head}\nthe first token: nothing comes before it`;
-    return `${head}\nprobability ${percent(Math.exp(run.logprobs[place]))}, rank ${run.ranks[place] + 1}` +
-      `\nsurprise ${shown(run.bits[place], 2)} bits; ${shown(run.entropy[place], 2)} were to be expected`;
+    if (found?.run !== run.run) return head;
+    if (found.logprobs[place] === null) return `${head}\nthe first token: nothing comes before it`;
+    return `${head}\nprobability ${percent(Math.exp(found.logprobs[place]))}, rank ${found.ranks[place] + 1}` +
+      `\nsurprise ${shown(found.bits[place], 2)} bits; ${shown(found.entropy[place], 2)} were to be expected`;
   },
 
   select() {
@@ -69,6 +71,7 @@ export const tokens = {
     const { app } = this;
     const run = app.shown;
     const { color, layer, head, view } = app.state;
+    if (this.surprise?.run !== run.run) this.surprise = { run: run.run, ...(await getJson("surprise", { run: run.run }, "surprise")) };
     if (color === "attention") {
       const weights = view === "scores" ? "pattern" : view;
       const row = await getArray("attention/row", { run: run.run, view: weights, layer, head, position: app.position });
@@ -86,11 +89,12 @@ export const tokens = {
       this.origin.textContent = `${found.site}[:, ${number}]`;
       return Array.from(found.data, (value) => Math.max(0, value) / most);
     }
-    const known = run.bits.filter((value) => value !== null);
+    const { bits } = this.surprise;
+    const known = bits.filter((value) => value !== null);
     const mean = known.reduce((sum, value) => sum + value, 0) / Math.max(1, known.length);
     this.legend.textContent = `surprise in bits, colour up to ${MOST_BITS}; mean ${shown(mean, 2)}, perplexity ${shown(2 ** mean, 2)}`;
     this.origin.textContent = `hook_logits [${run.ids.length}, ${app.facts.config.vocab_size}]`;
-    return run.bits.map((value) => (value === null ? 0 : value / MOST_BITS));
+    return bits.map((value) => (value === null ? 0 : value / MOST_BITS));
   },
 
   async paint() {
