@@ -23,7 +23,7 @@ from glassformer.models.config import GPT2Config
 from glassformer.models.gpt2 import GPT2
 from glassformer.models.load import load_network
 from glassformer.models.observer import Observation
-from glassformer.runtime.frames import Frame, FrameLayout, FrameStore
+from glassformer.runtime.frames import LEASE, Frame, FrameLayout, FrameStore
 from glassformer.runtime.kv_cache import KVCache
 from glassformer.runtime.sampling import Sampler
 from peer_models import write_model
@@ -53,7 +53,7 @@ class Case:
         ]
         layout = FrameLayout({name: network.places[name] for name in names}, 1, context)
         self.nbytes = layout.nbytes
-        self.store = FrameStore(layout, 2 * STEPS)  # what one go has written is held while the next one writes
+        self.store = FrameStore(layout, 2 * LEASE)  # what one go has written is held while the next one writes
         self.observation = Observation(tuple(names)) if names else None
         self.sampler = Sampler(network.config.vocab_size)
         self.held: Frame | None = None

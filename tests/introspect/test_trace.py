@@ -7,7 +7,7 @@ import pytest
 
 from glassformer.introspect.errors import IntrospectionError
 from glassformer.model import Model
-from glassformer.runtime.sampling import MOST
+from glassformer.runtime.frames import LEASE
 
 PROMPT = "Once upon a time"
 
@@ -61,8 +61,8 @@ def test_memory_that_nobody_holds_is_used_again(story: Model) -> None:
         del array
     gc.collect()
     assert all(np.array_equal(array, copy) for array, copy in held)
-    # The prompt's; and frames come in strides, of which one is read, one is written, and two have a frame held.
-    assert len(addresses) <= 1 + MOST * (2 + len(held))
+    # The prompt's; and frames are leased together, of which some are read, some are written, and two have a frame held.
+    assert len(addresses) <= 1 + LEASE * (2 + len(held))
 
 
 def test_bytes_of_all_steps_are_known_first(story: Model) -> None:

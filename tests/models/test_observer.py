@@ -322,12 +322,18 @@ def test_steps_in_one_go(network: GPT2) -> None:
 
 
 def test_frames_are_used_again(plain: GPT2) -> None:
-    store = FrameStore(FrameLayout({"hook_embed": plain.places["hook_embed"]}, 1, TOKENS), 6)
-    first, second = store.take(0, 2), store.take(2, 3)
-    assert [(each.start // store.layout.count, each.steps) for each in (first, second)] == [(0, 2), (2, 3)]
-    array = second.array("hook_embed", step=2)
-    del first, second
-    third = store.take(5, 4)
-    assert (third.start, third.steps) == (0, 2)  # an array of the second is held
-    del array, third
-    assert store.take(0, 9).steps == 6
+    store = FrameStore(FrameLayout({"hook_embed": plain.places["hook_embed"]}, 1, TOKENS), 33)
+    size = store.layout.count
+    frames = [store.take(position, 8) for position in range(4)]
+    assert [(each.start // size, each.steps) for each in frames] == [(0, 8), (8, 8), (16, 8), (24, 8)]
+    array = frames[2].array("hook_embed", step=2)
+    array[:] = 7
+    frames.clear()
+    again = [store.take(position, 9) for position in range(3)]
+    assert [(each.start // size, each.steps) for each in again] == [(0, 9), (9, 7), (32, 1)]  # an array between is held
+    for each in again:
+        each.memory[:] = 0
+    assert (array == 7).all()
+    del array, again, each
+    frames = [store.take(0, 16) for _ in range(2)]
+    assert [each.start // size for each in frames] == [0, 16]

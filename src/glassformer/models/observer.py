@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol, TypeVar
@@ -187,9 +187,10 @@ class Observation:
         return tuple(slots_of(self.edits))
 
     @cached_property
-    def key(self) -> Hashable:
-        """What decides a pass's launches: sites alone, never positions or values."""
-        return self.names, tuple(site for site, _ in self.slots), None if self.resume is None else self.resume.layer
+    def key(self) -> str:
+        """What decides a pass's launches: sites alone, never positions or values. A text, whose hash is taken once."""
+        layer = None if self.resume is None else self.resume.layer
+        return " ".join((*self.names, "|", *(site for site, _ in self.slots), "|", str(layer)))
 
     @cached_property
     def values(self) -> tuple[Float32, tuple[int, ...]]:

@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from glassformer.runtime.memory import aligned
 from glassformer.simd.kernel import address_of
 
 Int64 = npt.NDArray[np.int64]
+LEASE = 16  # frames that are leased together
 LINE = 16  # numbers of a cache line, at which arrays begin
 
 
@@ -80,8 +82,7 @@ class FrameLayout:
         return 4 * self.count
 
 
-@dataclass(frozen=True, eq=False)
-class Frame:
+class Frame(NamedTuple):
     """Memory for what is captured of a pass, or of several steps that follow one another.
 
     memory: [steps * layout.count] float32, from a cache line on. kept: for each sequence of the batch, the row in the
@@ -174,8 +175,16 @@ class Captured(Mapping[str, Float32]):
         return site in self.sites
 
 
+class Rest(NamedTuple):
+    """Frames that are leased together and not given out yet: their memory, the number of the first, and how many."""
+
+    memory: Float32
+    first: int
+    left: int
+
+
 class FrameStore:
-    """Frames of one layout in one memory, each used again when nobody holds an array of it any more.
+    """Frames of one layout in one memory, some of them leased together, and again when nobody holds an array of these.
 
     The first AHEAD bytes are made real at once, so that the passes do not wait for pages.
 
@@ -191,21 +200,31 @@ class FrameStore:
         self.memory[: self.AHEAD // 4].fill(0.0)
         self.busy = np.zeros(count, bool)
         self.held: dict[int, weakref.ref[Float32]] = {}
+        self.rest = Rest(self.memory[:0], 0, 0)
 
     def take(self, position: int, steps: int = 1) -> Frame:
         """Frames for so many steps, or as many as there are side by side, of one row each, the first at this position.
 
         A step's row looks at the positions up to its own.
         """
+        rest = self.rest if self.rest.left else self._lease(max(steps, LEASE // steps * steps))
+        taken, size = min(steps, rest.left), self.layout.count
+        memory = rest.memory[: taken * size]
+        self.rest = Rest(rest.memory[taken * size :], rest.first + taken, rest.left - taken)
+        return Frame(self.layout, memory, None, position + 1, self.memory, rest.first * size, taken)
+
+    def _lease(self, most: int) -> Rest:
+        """Some frames that nobody holds; what they are made of is given back when no array of any is held."""
+        self.rest = Rest(self.memory[:0], 0, 0)  # so that those before are not held by this
         first = int(self.busy.argmin())
-        taken = self.busy[first : first + steps]
-        steps = int(taken.argmax()) if taken.any() else len(taken)
-        self.busy[first : first + steps] = True
-        start, size = first * self.layout.count, steps * self.layout.count
+        run = self.busy[first : first + most]
+        count = int(run.argmax()) if run.any() else len(run)
+        self.busy[first : first + count] = True
+        size = self.layout.count
         # An array over a buffer and not over an array: arrays made of it refer to it, and not to the memory behind.
-        memory = np.frombuffer(self.memory[start : start + max(size, 1)].data, np.float32)
-        self.held[first] = weakref.ref(memory, partial(give_back, self.busy, first, steps))
-        return Frame(self.layout, memory, None, position + 1, self.memory, start, steps)
+        memory = np.frombuffer(self.memory[first * size : max((first + count) * size, 1)].data, np.float32)
+        self.held[first] = weakref.ref(memory, partial(give_back, self.busy, first, count))
+        return Rest(memory, first, count)
 
 
 def give_back(busy: npt.NDArray[np.bool_], first: int, steps: int, _: weakref.ref[Float32]) -> None:
