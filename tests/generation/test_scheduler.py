@@ -160,7 +160,7 @@ class Machine(RuleBasedStateMachine):
 
 TestMachine = Machine.TestCase
 TestMachine.settings = settings(
-    max_examples=80, stateful_step_count=40, deadline=None, derandomize=True, database=None,
+    max_examples=50, stateful_step_count=30, deadline=None, derandomize=True, database=None,
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 
@@ -269,7 +269,19 @@ def test_room_goes_to_the_shortest_and_half_of_it_to_the_first() -> None:
     assert shares([], 101) == []
 
 
+@pytest.mark.parametrize(("seconds", "expected"), [(0.0, 200), (1e-4, 200), (1e-3, 48), (3e-3, 16), (1.0, 16)])
+def test_slow_prompts_are_read_in_smaller_pieces_beside_texts(seconds: float, expected: int) -> None:
+    scheduler, reader = scheduler_of(40, prefixes=False, shared_prompt_tokens=200, stall=0.05)
+    running, long = request_of(5, 90, 1), request_of(200, 9, 2)
+    scheduler.add(running)
+    reader.run(scheduler.schedule(seconds), {running: 95})
+    scheduler.add(long)
+    assert scheduler.schedule(seconds).reading == ((long, expected),)
+    scheduler.remove(running)
+    assert scheduler.schedule(seconds).reading == ((long, 200),), "nobody waits"
+
+
 @pytest.mark.parametrize("value", [0, -1, 1.5, True, None, "4"])
 def test_limits_that_are_none_are_refused(value: Any) -> None:
-    with pytest.raises(OptionsError, match=r"running is .* whole number of at least 1"):
-        Limits(running=value)
+    with pytest.raises(OptionsError, match=r"running is .* whole number of at least 1; stall is 0"):
+        Limits(running=value, stall=0)

@@ -13,7 +13,7 @@ from glassformer.generation.continuation import Continuation, Step
 from glassformer.generation.decode import Stride, run_on
 from glassformer.generation.live_stream import LiveStream
 from glassformer.generation.network import Float32, Network, TokenIds, decoder_of
-from glassformer.generation.scheduler import Limits, Request, Scheduler, Turn
+from glassformer.generation.scheduler import FEWEST, Limits, Request, Scheduler, Turn
 from glassformer.generation.sequence_memory import SequenceMemory
 from glassformer.generation.serving_errors import CancelledError, DeadlineError
 from glassformer.generation.serving_metrics import Counts, Rate
@@ -60,6 +60,7 @@ class Batcher:
         self.sampler = Sampler(network.config.vocab_size)
         self.decoder = decoder_of(network)
         self.live: dict[Request, Live] = {}
+        self.seconds_per_token = 0.0  # of a prompt, lately
 
     def add(self, live: Live) -> None:
         """Let a request wait for its turn. Raises what `Scheduler.add` does."""
@@ -83,7 +84,7 @@ class Batcher:
         for request in self.scheduler.expire(time.monotonic()):
             self.counts.expired += 1
             self.end(self.live[request], DeadlineError("the request's time was over before its text had ended"))
-        turn = self.scheduler.schedule()
+        turn = self.scheduler.schedule(self.seconds_per_token)
         self.counts.preempted += len(turn.preempted)
         before = self.counts.generated_tokens
         if turn.decoding:
@@ -110,15 +111,22 @@ class Batcher:
 
     def read(self, reading: Sequence[tuple[Live, int]]) -> None:
         """Read pieces of prompts; those that were read to their end get their next token."""
-        parts = []
+        start, parts = time.perf_counter(), []
         for live, count in reading:
             first = live.request.read
             parts.append((token_ids(live.request.ids[first : first + count]), self.memory.cache(live.request)))
         logits = self.network.forward_batch(parts)  # [parts, vocab_size]
+        self.note(sum(count for _, count in reading), time.perf_counter() - start)
         for (live, _), row in zip(reading, logits, strict=True):
             self.memory.keep(live.request)
             if live.request.unread == 0:
                 self.take(live, row[np.newaxis], [])
+
+    def note(self, tokens: int, seconds: float) -> None:
+        """So many tokens of prompts took so long. First passes, which prepare for all others, soon count no more."""
+        if tokens >= FEWEST:
+            before, found = self.seconds_per_token, seconds / tokens
+            self.seconds_per_token = 0.7 * before + 0.3 * found if 0.0 < before < found else found
 
     def decode(self, decoding: Sequence[Live], *, alone: bool) -> None:
         """Read the token that each text chose last, and guesses of those behind it, and choose the next ones."""

@@ -36,7 +36,7 @@ class LiveStream(Iterator[Step]):
         """A step, or the end: an error, or None behind the last step. For the engine."""
         self._arrived.put(arrived)
         if self._notify is not None:
-            with suppress(RuntimeError):  # an event loop that is closed: the reader is gone
+            with suppress(Exception):  # such as an event loop that is closed: the reader is gone, others are not
                 self._notify()
 
     def cancel(self) -> None:

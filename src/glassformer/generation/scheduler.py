@@ -14,9 +14,11 @@ from math import inf
 from typing import Protocol
 
 from glassformer.generation.errors import OptionsError
-from glassformer.generation.options import is_int
+from glassformer.generation.options import is_int, is_number
 from glassformer.generation.serving_errors import BusyError
 from glassformer.runtime.kv_cache import BLOCK_TOKENS
+
+FEWEST = 16  # tokens of prompts beside running texts, however long they take: fewer would hardly be quicker
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,9 @@ class Limits:
         running: requests in a step.
         waiting: requests in the queue; more are refused.
         prompt_tokens: tokens of prompts in a step, where nobody waits for a next token.
-        shared_prompt_tokens: the same, where somebody does: the fewer, the steadier the running texts.
+        shared_prompt_tokens: the same, where somebody does.
+        stall: seconds that running texts may wait for a piece of a prompt: fewer tokens are read where these would take
+            longer.
 
     Raises:
         OptionsError: naming every field that is out of range.
@@ -36,14 +40,17 @@ class Limits:
     running: int = 64
     waiting: int = 256
     prompt_tokens: int = 512
-    shared_prompt_tokens: int = 128
+    shared_prompt_tokens: int = 256
+    stall: float = 0.05
 
     def __post_init__(self) -> None:
         problems = [
             f"{name} is {value!r}; it must be a whole number of at least 1"
             for name, value in vars(self).items()
-            if not (is_int(value) and value >= 1)
+            if name != "stall" and not (is_int(value) and value >= 1)
         ]
+        if not (is_number(self.stall) and self.stall > 0):
+            problems.append(f"stall is {self.stall!r}; it must be a number of seconds above 0")
         if problems:
             raise OptionsError(problems)
 
@@ -166,12 +173,12 @@ class Scheduler:
             self.remove(request)
         return over
 
-    def schedule(self) -> Turn:
-        """Decide what the next step reads, and hold memory for it."""
+    def schedule(self, seconds: float = 0.0) -> Turn:
+        """Decide what the next step reads, and hold memory for it; `seconds`: what a token of a prompt takes."""
         preempted = tuple(self._hold_decoding())
         if not preempted:  # what was just taken away is not given out again at once
             self._admit()
-        return Turn(tuple(self._decoding()), tuple(self._reading()), preempted)
+        return Turn(tuple(self._decoding()), tuple(self._reading(seconds)), preempted)
 
     def _decoding(self) -> Iterator[Request]:
         return (request for request in self.running if request.unread == 1)
@@ -196,13 +203,20 @@ class Scheduler:
                 return
             insort(self.running, self.waiting.pop(0), key=order)
 
-    def _reading(self) -> Iterator[tuple[Request, int]]:
+    def _room(self, seconds: float) -> int:
+        """How many tokens of prompts are read."""
+        limits = self.limits
+        if not any(self._decoding()):
+            return limits.prompt_tokens
+        if seconds * limits.shared_prompt_tokens <= limits.stall:
+            return limits.shared_prompt_tokens
+        return min(limits.shared_prompt_tokens, max(FEWEST, int(limits.stall / seconds) // FEWEST * FEWEST))
+
+    def _reading(self, seconds: float) -> Iterator[tuple[Request, int]]:
         """Pieces of prompts. What another one reads in this step is not read twice: who begins alike waits for it."""
         prompts = [request for request in self.running if request.unread > 1]
-        shared = any(self._decoding())
-        room = self.limits.shared_prompt_tokens if shared else self.limits.prompt_tokens
+        room, first = self._room(seconds), True
         claimed: set[Hashable] = set()
-        first = True
         for request, most in shares(prompts, room):
             self.memory.join(request)
             count = piece(request, min(room, most), cut=first)
