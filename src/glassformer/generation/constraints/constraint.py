@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 
 from glassformer.generation.constraints.automaton import compiled, exactly
 from glassformer.generation.constraints.errors import ConstraintError
-from glassformer.generation.constraints.grammar import Grammar, Text
+from glassformer.generation.constraints.grammar import Grammar, Rule, Text
+from glassformer.generation.constraints.json_text import ANY_VALUE, any_value, object_of
+from glassformer.generation.constraints.machine import Machine
 from glassformer.generation.constraints.regex_reader import read_whole
+from glassformer.generation.constraints.schema_reader import grammar_of
+
+EVERY_BYTE = (True,) * 256
 
 
 class Constraint:
@@ -60,3 +66,24 @@ class Choice(Constraint):
         if b"" in spelled:
             raise ConstraintError("a choice is empty; give at least one character")
         super().__init__(Grammar(Text(exactly(spelled)), {}), f"choice:{list(texts)!r}")
+
+
+class JsonObject(Constraint):
+    """Any JSON object."""
+
+    def __init__(self) -> None:
+        super().__init__(Grammar(object_of(Rule(ANY_VALUE)), {ANY_VALUE: any_value()}), "json:object")
+
+
+class JsonSchema(Constraint):
+    """JSON values that a schema describes; `docs/structured-output.md` lists the keywords.
+
+    Raises:
+        ConstraintError: naming the place of what is malformed, contradictory or not supported, such as
+            `#/properties/age/multipleOf`.
+    """
+
+    def __init__(self, schema: Mapping[str, object] | bool) -> None:
+        grammar = grammar_of(schema)
+        Machine(grammar, EVERY_BYTE)  # which finds schemas that nothing fulfils
+        super().__init__(grammar, f"schema:{json.dumps(schema, default=repr)}")
