@@ -20,17 +20,21 @@ def run(app: ASGIApp, listener: socket.socket, drain: int, bounds: Bounds | None
     Args:
         drain: seconds that requests under way have left then; no others are taken.
     """
-    bounds = bounds or Bounds()
+    before = signal.signal(signal.SIGTERM, heeded)
+    try:
+        server_of(app, drain, bounds or Bounds()).run(sockets=[listener])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def server_of(app: ASGIApp, drain: int, bounds: Bounds) -> uvicorn.Server:
+    """The server, which has not begun yet."""
     config = uvicorn.Config(
         app, http=bounded(bounds), loop="asyncio", ws="none", lifespan="on", log_level="critical", access_log=False,
         server_header=False, timeout_keep_alive=KEEP_ALIVE, timeout_graceful_shutdown=drain,
         h11_max_incomplete_event_size=bounds.head_bytes,
     )  # fmt: skip
-    before = signal.signal(signal.SIGTERM, heeded)
-    try:
-        uvicorn.Server(config).run(sockets=[listener])
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    return uvicorn.Server(config)
 
 
 def heeded(number: int, frame: FrameType | None) -> None:

@@ -60,6 +60,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
             raise SecurityError(f"{operator} is for small numbers here")
         return super().call_binop(context, operator, left, right)
 
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+        """No formatting in a sandbox of its own, which bounds no widths: `is_safe_attribute` refuses it."""
+        return None
+
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         """No method that widens a text."""
         if isinstance(obj, str) and attr in WIDENING:
