@@ -61,6 +61,7 @@ class Batcher:
         self.decoder = decoder_of(network)
         self.live: dict[Request, Live] = {}
         self.seconds_per_token = 0.0  # of a prompt, lately
+        self.outbox: list[tuple[LiveStream, Step | Exception | None]] = []
 
     def add(self, live: Live) -> None:
         """Let a request wait for its turn. Raises what `Scheduler.add` does."""
@@ -72,12 +73,25 @@ class Batcher:
         if live.request in self.live:
             self.counts.cancelled += 1
             self.end(live, CancelledError("the request was cancelled"))
+            self.deliver()
+
+    def stop(self, error: Exception) -> None:
+        """End all requests."""
+        for live in list(self.live.values()):
+            self.fail(live, error)
+        self.deliver()
 
     def end(self, live: Live, error: Exception | None = None) -> None:
-        """Take a request out, and tell its reader."""
+        """Take a request out; its reader is told with the next delivery."""
         del self.live[live.request]
         self.scheduler.remove(live.request)
-        live.stream.put(error)
+        self.outbox.append((live.stream, error))
+
+    def deliver(self) -> None:
+        """Hand out what has come of a pass, all at once: readers wake up, and run while the next pass computes."""
+        for stream, arrived in self.outbox:
+            stream.put(arrived)
+        self.outbox.clear()
 
     def step(self) -> None:
         """Read what is due, and hand out the tokens that come of it."""
@@ -108,6 +122,7 @@ class Batcher:
             for each in live:
                 if each.request in self.live:
                     self.fail(each, error)
+        self.deliver()
 
     def read(self, reading: Sequence[tuple[Live, int]]) -> None:
         """Read pieces of prompts; those that were read to their end get their next token."""
@@ -199,12 +214,12 @@ class Batcher:
             self.end(live)
 
     def push(self, live: Live, step: Step) -> None:
-        """Hand a step to the reader."""
+        """Let a step be handed to the reader."""
         live.since = time.perf_counter()
         self.counts.generated_tokens += 1
         self.counts.drafted += step.drafted
         self.counts.accepted += step.guessed
-        live.stream.put(step)
+        self.outbox.append((live.stream, step))
 
     def fail(self, live: Live, error: Exception) -> None:
         """End one request with what is wrong with it."""

@@ -193,12 +193,10 @@ class Engine:
         while self._wait():
             while self._commands:
                 self._commands.popleft()()
-            everyone = list(self.batcher.live.values())
             if self._stopping:
-                for live in everyone:
-                    self.batcher.fail(live, ClosedError(STOPPED))
+                self.batcher.stop(ClosedError(STOPPED))
             else:
-                self.batcher.guarded(everyone, self.batcher.step)
+                self.batcher.guarded(list(self.batcher.live.values()), self.batcher.step)
 
     def _wait(self) -> bool:
         """Sleep until there is something to do; whether there is, before the end."""
