@@ -10,6 +10,7 @@ from glassformer.errors import GlassformerError
 
 if TYPE_CHECKING:
     from glassformer import formats
+    from glassformer.generation.constraints.constraint import Choice, JsonObject, JsonSchema, Regex
     from glassformer.generation.continuation import Generation
     from glassformer.introspect.interventions import Add, Freeze, Mean, Patch, Scale, Zero
     from glassformer.model import Model, load
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "Add", "Freeze", "Generation", "GlassformerError", "Mean", "Model", "Patch", "Scale", "Tokenizer", "Zero",
-    "__version__", "formats", "load", "ops",
+    "Add", "Choice", "Freeze", "Generation", "GlassformerError", "JsonObject", "JsonSchema", "Mean", "Model", "Patch",
+    "Regex", "Scale", "Tokenizer", "Zero", "__version__", "formats", "load", "ops",
 ]  # fmt: skip
 
 _HOMES = {
@@ -27,6 +28,7 @@ _HOMES = {
     "Model": "glassformer.model",
     "Tokenizer": "glassformer.tokenizer.tokenizer",
     "load": "glassformer.model",
+    **dict.fromkeys(("Choice", "JsonObject", "JsonSchema", "Regex"), "glassformer.generation.constraints.constraint"),
     **dict.fromkeys(("Add", "Freeze", "Mean", "Patch", "Scale", "Zero"), "glassformer.introspect.interventions"),
 }
 _MODULES = {"formats": "glassformer.formats", "ops": "glassformer.runtime.ops"}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from glassformer.cli import terminal
+from glassformer.cli.constraint_flags import ConstraintFlags, constraint_options
 from glassformer.cli.edit_flags import edit_option, edited
 from glassformer.cli.file_flags import FileFlags, file_options
 from glassformer.cli.generate_list import generate_list, read_prompts
@@ -51,6 +52,7 @@ FILES_MAX_LENGTH = 50  # where a model is given by its files and no length is
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True, metavar="N",
               help="With --prompts: how many are continued at once.")  # fmt: skip
 @click.option("--eos-token-id", type=click.IntRange(min=0), metavar="ID", help="End at this token id.")
+@constraint_options
 @edit_option
 @file_options
 @dtype_option
@@ -84,6 +86,9 @@ def command(
     glassformer generate "Once upon a time"
     glassformer generate --model ./gpt2 --temperature 0.8 --seed 1 "In the beginning"
 
+    A text that is held to JSON, a pattern or choices is complete, unless --max-new-tokens leaves too little room for
+    the shortest one: then finish_reason is length. docs/structured-output.md says what schemas and patterns may hold.
+
     Without flags a model generates as its generation_config.json says. The flags from --model-path on name a GPT-2 by
     its files; such a model is greedy unless flags say otherwise, and ends at 50 tokens, the prompt's among them.
 
@@ -92,7 +97,7 @@ def command(
     tokens were drafted ahead and accepted), and logprobs if asked. With --prompts each prompt gets such a line, and a
     file named .jsonl holds an object with prompt or prompt_ids on each line.
     """
-    flags = GenerationFlags(**{field.name: values[field.name] for field in fields(GenerationFlags)})
+    flags = _generation_flags(values)
     files = FileFlags(**{field.name: values[field.name] for field in fields(FileFlags)})
     flags.check()
     if flags.logprobs is not None and not as_json:
@@ -118,6 +123,13 @@ def command(
         result = _show(loaded, begin, flags)
         if terminal.is_terminal(sys.stderr) and not session.quiet:
             terminal.note(statistics(result, load_seconds))
+
+
+def _generation_flags(values: dict[str, Any]) -> GenerationFlags:
+    """What is to be generated, and what it is held to."""
+    constraint = ConstraintFlags(**{field.name: values[field.name] for field in fields(ConstraintFlags)}).constraint()
+    given = {field.name: values[field.name] for field in fields(GenerationFlags) if field.name in values}
+    return GenerationFlags(**given, constraint=constraint)
 
 
 def _report(model: Model, name: str, begin: str | list[int], flags: GenerationFlags, load: float) -> dict[str, object]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from glassformer.cli.options import Number
 from glassformer.cli.text_input import argument_text
+
+if TYPE_CHECKING:
+    from glassformer.generation.constraints.constraint import Constraint
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -103,6 +106,7 @@ class GenerationFlags:
     ignore_eos: bool
     logprobs: int | None
     speculate: bool | None
+    constraint: Constraint | None
 
     def check(self) -> None:
         """Refuse flags that contradict each other.
