@@ -86,8 +86,7 @@ def command(
     glassformer generate "Once upon a time"
     glassformer generate --model ./gpt2 --temperature 0.8 --seed 1 "In the beginning"
 
-    A text that is held to JSON, a pattern or choices is complete, unless --max-new-tokens leaves too little room for
-    the shortest one: then finish_reason is length. docs/structured-output.md says what schemas and patterns may hold.
+    What is held to JSON, a pattern or choices is complete where finish_reason is stop; see docs/structured-output.md.
 
     Without flags a model generates as its generation_config.json says. The flags from --model-path on name a GPT-2 by
     its files; such a model is greedy unless flags say otherwise, and ends at 50 tokens, the prompt's among them.
@@ -99,7 +98,6 @@ def command(
     """
     flags = _generation_flags(values)
     files = FileFlags(**{field.name: values[field.name] for field in fields(FileFlags)})
-    flags.check()
     if flags.logprobs is not None and not as_json:
         raise click.UsageError("--logprobs goes with --json")
     begin = _prompt(prompt, prompt_flag, prompt_ids)
@@ -129,7 +127,9 @@ def _generation_flags(values: dict[str, Any]) -> GenerationFlags:
     """What is to be generated, and what it is held to."""
     constraint = ConstraintFlags(**{field.name: values[field.name] for field in fields(ConstraintFlags)}).constraint()
     given = {field.name: values[field.name] for field in fields(GenerationFlags) if field.name in values}
-    return GenerationFlags(**given, constraint=constraint)
+    flags = GenerationFlags(**given, constraint=constraint)
+    flags.check()
+    return flags
 
 
 def _report(model: Model, name: str, begin: str | list[int], flags: GenerationFlags, load: float) -> dict[str, object]:
