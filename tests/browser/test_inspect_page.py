@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+from browser_visit import Visit
 
-from conftest import Visit
 from glassformer.generation.filters import distribution
 from glassformer.introspect.documents import from_json
 from glassformer.introspect.neurons import firing
@@ -266,7 +266,7 @@ def test_a_link_restores_the_state(visit):
 
 
 def test_malformed_links_do_no_harm(visit):
-    page = visit.open("text=A+cat&edits=%7Bx&layer=abc&tab=nowhere&ids=5&__proto__=1&position=99")
+    page = visit.open("text=A+cat&edits=[null]&layer=99&head=1.5&tab=nowhere&ids=[%22a%22]&__proto__=1&position=99")
     assert page.get_by_role("tab", selected=True).inner_text().startswith("Attention")
     assert page.locator("#tokens .cell").count() > 0
 

@@ -1,9 +1,9 @@
 """The page at a context of 1,024 over 12 x 12 heads: no view takes long once the text has been run."""
 
 import pytest
+from browser_visit import Visit, serving
 from gpt2_cases import checkpoint, random_ids, save
 
-from conftest import Visit, serving
 from glassformer.model import load
 
 pytestmark = pytest.mark.browser

@@ -3,6 +3,7 @@
 const CLIENT = Math.random().toString(36).slice(2, 10);
 const KEPT = 96;
 const arrays = new Map();
+const controllers = new Map();
 
 export class ApiError extends Error {
   constructor(error, status) {
@@ -12,11 +13,17 @@ export class ApiError extends Error {
   }
 }
 
+/** Ask the server; a request takes the place of an earlier one in the same slot, which nobody waits for any more. */
 async function ask(path, options, slot) {
   const headers = { ...(options.headers ?? {}), ...(slot ? { "x-slot": `${CLIENT}:${slot}` } : {}) };
+  const controller = new AbortController();
+  if (slot) {
+    controllers.get(slot)?.abort();
+    controllers.set(slot, controller);
+  }
   let response;
   try {
-    response = await fetch(`/api/inspect/${path}`, { ...options, headers });
+    response = await fetch(`/api/inspect/${path}`, { ...options, headers, signal: controller.signal });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError({ message: "the server does not answer; is `glassformer inspect` still running?", code: "gone" }, 0);
@@ -37,8 +44,8 @@ export async function getJson(path, parameters = {}, slot = "") {
   return (await ask(path + query(parameters), {}, slot)).json();
 }
 
-export async function post(path, body, slot = "", signal = undefined) {
-  const options = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body), signal };
+export async function post(path, body, slot = "") {
+  const options = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
   return (await ask(path, options, slot)).json();
 }
 

@@ -71,7 +71,6 @@ function wait(promise) {
   pending = Promise.all([pending, promise.catch(() => null)]);
 }
 
-let controller = null;
 let serial = 0;
 let restarted = -Infinity;
 
@@ -89,12 +88,10 @@ function asked() {
 }
 
 export async function runText() {
-  controller?.abort();
-  controller = new AbortController();
   const mine = ++serial;
   const started = performance.now();
   try {
-    const run = await post("runs", asked(), "run", controller.signal);
+    const run = await post("runs", asked(), "run");
     if (mine !== serial) return;
     app.run = run;
     app.edited = null;
@@ -251,6 +248,8 @@ async function start() {
   }
   tokens.mount($("tokens"), app);
   next.mount($("next"), app);
+  const [layer, head] = [config.n_layer - 1, config.n_head - 1];
+  store.limit({ layer, head, at: layer, pin: config.vocab_size - 1, new_tokens: 256 });
   store.restore();
   if (!app.vocabulary && !location.hash.includes("text=")) store.set({ text: store.DEFAULTS.text });
   store.watch(stateChanged);

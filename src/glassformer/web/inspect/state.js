@@ -9,7 +9,10 @@ export const DEFAULTS = {
   site: "hook_resid_post", at: 0, new_tokens: 16,
 };
 
-const JSON_KEYS = new Set(["ids", "edits"]);
+// What is held as JSON, and what its items must be.
+const JSON_KEYS = new Map([["ids", Number.isInteger], ["edits", (each) => each !== null && typeof each === "object"]]);
+const FRACTIONS = new Set(["temperature", "top_p", "min_p"]);
+const limits = {}; // the highest value of a key, where the model sets one
 let state = { ...DEFAULTS };
 const watchers = [];
 let timer = 0;
@@ -25,6 +28,11 @@ export function set(patch) {
   timer = setTimeout(write, 120);
   const names = new Set(changed);
   for (const watcher of watchers) watcher(state, names);
+}
+
+/** Say how high some values may be in an address. */
+export function limit(most) {
+  Object.assign(limits, most);
 }
 
 export function watch(watcher) {
@@ -49,15 +57,16 @@ function write() {
 export function read() {
   const found = { ...DEFAULTS };
   for (const [key, text] of new URLSearchParams(location.hash.slice(1))) {
-    if (!(key in DEFAULTS)) continue;
+    if (!Object.hasOwn(DEFAULTS, key)) continue;
     const kind = typeof DEFAULTS[key];
     if (JSON_KEYS.has(key)) {
       try {
         const value = JSON.parse(text);
-        if (Array.isArray(value)) found[key] = value;
+        if (Array.isArray(value) && value.every(JSON_KEYS.get(key))) found[key] = value;
       } catch { /* left at its default */ }
     } else if (kind === "number") {
-      if (Number.isFinite(Number(text))) found[key] = Number(text);
+      const value = Number(text);
+      if (FRACTIONS.has(key) ? Number.isFinite(value) : Number.isInteger(value)) found[key] = Math.min(value, limits[key] ?? value);
     } else found[key] = kind === "boolean" ? text === "true" : text;
   }
   return found;
