@@ -68,6 +68,9 @@ async def read_chat(service: Service, asked: Asked) -> ChatRequest:
     messages, form, logprobs = read_messages(asked), read_form(asked), flag(asked, "logprobs")
     if "top_logprobs" in asked.values and not logprobs:
         raise RequestError("top_logprobs goes with logprobs: true", status=400, param="top_logprobs")
+    if {"max_tokens", "max_completion_tokens"} <= asked.values.keys():
+        message = "max_tokens and max_completion_tokens mean the same; give one of them"
+        raise RequestError(message, status=400, param="max_completion_tokens")
     key = "max_tokens" if "max_tokens" in asked.values else "max_completion_tokens"
     longest = asked.integer(key, 1, MOST_TOKENS, model.config.n_positions)
     options = wanted(model, asked, longest, asked.integer("top_logprobs", 0, MOST_LOGPROBS, 0))
