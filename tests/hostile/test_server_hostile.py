@@ -161,11 +161,21 @@ def test_a_reader_that_does_not_read_is_let_go(server):
     assert len(found) < size, "what was sent before is cut off"
 
 
-@pytest.mark.parametrize("data", [b"", b"GET /health HTT", b"GET /health HTTP/1.1\r\nhost: localhost\r\nx: "])
+HEALTH = b"GET /health HTTP/1.1\r\nhost: localhost\r\n"
+
+
+@pytest.mark.parametrize("data", [b"", HEALTH + b"x: "])
 def test_writers_that_do_not_write_are_let_go(server, data):
     start = time.monotonic()
     assert everything(opened(server, data)) == b""
     assert 0.2 < time.monotonic() - start < 3
+
+
+def test_a_writer_that_stops_within_its_second_request_is_let_go(server):
+    connection = opened(server, HEALTH + b"\r\n")
+    time.sleep(0.1)
+    connection.sendall(HEALTH)
+    assert everything(connection).count(b"HTTP/1.1 200") == 1
 
 
 def test_a_body_that_comes_too_slowly(server, monkeypatch):

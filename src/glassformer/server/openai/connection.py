@@ -16,7 +16,7 @@ class Bounds:
     """What a connection may take.
 
     Attributes:
-        head_seconds: until the head of its first request is there.
+        head_seconds: until the head of its first request is there, and from each later one's first byte to its last.
         stalled_seconds: that it may leave what was sent to it unread.
         connections: that may be open at once; one more is closed at once.
         head_bytes: of a request's head.
@@ -43,13 +43,21 @@ def bounded(bounds: Bounds) -> type[asyncio.Protocol]:
             if len(self.connections) > bounds.connections:
                 transport.abort()
                 return
-            self.head_timer = self.loop.call_later(bounds.head_seconds, self.check_head)
+            self.watch_head()
 
-        def check_head(self) -> None:
-            """Let a client go that has asked nothing yet."""
-            cycle: object = self.cycle  # None until there is a request, whatever its type says
-            if cycle is None:
-                self.transport.abort()
+        def data_received(self, data: bytes) -> None:
+            """Some bytes, of which some may be the beginning of a head."""
+            super().data_received(data)
+            self.watch_head()
+
+        def watch_head(self) -> None:
+            """Begin to wait for a whole head where one is due, and stop where it has come."""
+            cycle: Any = self.cycle  # None before the first request, whatever its type says
+            if cycle is not None and not cycle.response_complete:
+                self.drop(self.head_timer)
+                self.head_timer = None
+            elif self.head_timer is None:
+                self.head_timer = self.loop.call_later(bounds.head_seconds, self.transport.abort)
 
         def pause_writing(self) -> None:
             """What was sent is not read: begin to wait."""
