@@ -37,11 +37,12 @@ class Shot:
 SHOTS = (
     Shot("inspect-attention-light", {"text": TEXT, **HEAD}),
     Shot("inspect-attention-dark", {"text": TEXT, **HEAD}, "dark"),
-    Shot("inspect-lens-dark", {"text": TEXT, "tab": "lens", "pin": 1544, **HEAD}, "dark", height=760),
+    Shot("inspect-sweep-dark", {"text": TEXT, "other": OTHER, "tab": "edits", "a": "·Ivy", "b": "·Leila"}, "dark",
+         press="Sweep", height=900),
     Shot("inspect-edits-light", {"text": TEXT, "other": OTHER, "tab": "edits", "edits": json.dumps(ABLATED),
                                  "sweep": "z",
                                  **HEAD},
-         press="Sweep", height=900),
+         press="Sweep", height=920),
 )  # fmt: skip
 
 
@@ -52,7 +53,7 @@ def take(browser: Any, address: str, shot: Shot) -> None:
     page.wait_for_selector("html[data-ready]", state="attached", timeout=PATIENCE)
     if shot.press:
         page.get_by_role("button", name=shot.press, exact=True).click()
-        page.get_by_text("36 runs").wait_for(timeout=PATIENCE)
+        page.get_by_text("1 restores it wholly").wait_for(timeout=PATIENCE)
     page.wait_for_timeout(500)
     page.screenshot(path=IMAGES / f"{shot.name}.png")
     page.close()
@@ -74,8 +75,9 @@ def main() -> int:
         address = json.loads(server.stdout.readline())["url"] if server.stdout else ""
         with sync_playwright() as driver:
             browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-            take(browser, address, replace(SHOTS[0], state={"text": OTHER}))  # so that times are those of a warm model
             for shot in SHOTS:
+                # The other text first, so that the times that are shown are those of a warm model.
+                take(browser, address, replace(shot, state={**shot.state, "text": OTHER, "other": TEXT}))
                 take(browser, address, shot)
             browser.close()
     finally:

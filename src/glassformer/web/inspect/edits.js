@@ -37,9 +37,11 @@ export const edits = {
     this.origin = h("p", { class: "origin" });
     root.append(h("div", { class: "controls" }, h("span", {}, "a click sets ", this.modes), this.scopes, ...this.copies, clear),
       h("div", { class: "pair" },
-        h("div", {}, this.grid.canvas, this.chips, this.problem, h("label", { class: "stack" }, h("span", { class: "note" }, "other text"), this.other)),
+        this.left = h("div", {}, this.grid.canvas, this.chips, this.problem,
+          h("label", { class: "stack" }, h("span", { class: "note" }, "other text"), this.other),
+          h("div", { class: "head sweep-head" }, h("h2", {}, "Sweep"), this.sweepSite, this.sweepButton), this.sweepNote),
         h("div", {}, this.compared, this.compare, this.origin)),
-      h("div", { class: "head sweep-head" }, h("h2", {}, "Sweep"), this.sweepSite, this.sweepButton, this.sweepNote), this.heat.canvas);
+      this.below = h("div", { class: "across" }));
     this.clear = clear;
   },
 
@@ -150,7 +152,7 @@ export const edits = {
     let divergence = 0;
     for (let i = 0; i < p.length; i++) if (p[i] > 0) divergence += p[i] * (Math.log(p[i]) - Math.log(Math.max(q[i], 1e-300)));
     this.compared.replaceChildren("after ", tokenElement(app.run.tokens[position]), ` at ${position}: `,
-      app.edited ? `KL divergence ${shown(divergence, 4)} nats, seen ${Math.round(app.timings.edit)} ms after the click` : "nothing is changed yet");
+      app.edited ? `KL divergence ${shown(divergence, 4)} nats, answered in ${Math.round(app.timings.edit)} ms` : "nothing is changed yet");
     this.compare.replaceChildren(h("thead", {}, h("tr", {}, h("th", {}, "token"), h("th", {}, "model as it is"), h("th", {}, "edited"), h("th", {}, "difference"))),
       h("tbody", {}, ...ids.map((id) => this.compareRow(id, p[id], q[id]))));
     this.origin.textContent = `hook_logits[${position}] of both runs  [${base.shape}]; ${bytes(base.data.byteLength)} each`;
@@ -193,8 +195,9 @@ export const edits = {
     this.heat.canvas.hidden = !swept;
     if (!swept) { if (!this.sweepNote.querySelector(".wrong")) this.sweepNote.textContent = "puts one activation after the other of this text into the other text"; return; }
     const columns = swept.values[0].length;
-    const width = this.root.clientWidth - 30;
-    const side = Math.max(6, Math.min(64, Math.floor((width - 34) / columns)));
+    const home = swept.over === "head" ? this.left : this.below; // positions take the whole width
+    home.append(this.heat.canvas);
+    const side = Math.max(6, Math.min(64, Math.floor((home.clientWidth - 38) / columns)));
     this.heat.show(34 + side * columns, 24 + 22 * swept.values.length, { x: 34, y: 20, cell: [side, 22], rows: swept.values.length, columns });
     this.sweepNote.replaceChildren("logit of ", tokenElement(app.token(swept.token)), " less ", tokenElement(app.token(swept.against)),
       `: ${shown(swept.clean)} here, ${shown(swept.corrupted)} in the other text; 1 restores it wholly. blocks.*.${{ z: "attn.", q: "attn.", k: "attn.", v: "attn." }[swept.site] ?? ""}hook_${swept.site}, ${swept.values.length * columns} runs, ${(swept.milliseconds / 1000).toFixed(1)} s`);
