@@ -110,7 +110,9 @@ class Machine(RuleBasedStateMachine):
 
     def advance(self) -> None:
         first = min(self.lengths, key=lambda request: request.arrival, default=None)
+        before = set(self.scheduler.running)
         turn = self.scheduler.schedule()
+        assert not turn.preempted or set(self.scheduler.running) < before, "nobody comes in where somebody had to go"
         rows = sum(count for _, count in turn.reading)
         assert rows <= (self.limits.shared_prompt_tokens if turn.decoding else self.limits.prompt_tokens)
         assert len(turn.decoding) + len(turn.reading) <= self.limits.running

@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -20,9 +21,16 @@ from glassformer.generation.continuation import Continuation, Generation, Step
 from glassformer.generation.errors import ContextError, GenerationError, LogitsError, OptionsError, PromptError
 from glassformer.generation.live_stream import LiveStream
 from glassformer.generation.model import TextModel
-from glassformer.generation.scheduler import Limits
+from glassformer.generation.scheduler import Limits, Scheduler
 from glassformer.generation.serving import Engine, ServingConfig
-from glassformer.generation.serving_errors import BusyError, CancelledError, ClosedError, DeadlineError, TooLongError
+from glassformer.generation.serving_errors import (
+    BusyError,
+    CancelledError,
+    ClosedError,
+    DeadlineError,
+    ServingError,
+    TooLongError,
+)
 from glassformer.generation.serving_metrics import Rate
 from glassformer.introspect.interventions import Scale
 from glassformer.runtime.kv_cache import BLOCK_TOKENS, KVCache, KVPool
@@ -72,6 +80,18 @@ def settled(found: Callable[[], bool], seconds: float = 5.0) -> bool:
     return found()
 
 
+@contextmanager
+def standing(engine: Engine) -> Iterator[None]:
+    """Let an engine stand still, so that what is asked of it within the block comes at the same moment."""
+    event, stands = threading.Event(), threading.Event()
+    engine.call(lambda: (stands.set(), event.wait(10)))
+    assert stands.wait(5)
+    try:
+        yield
+    finally:
+        event.set()
+
+
 @pytest.mark.parametrize("turn", range(4))
 def test_tokens_are_those_of_the_request_alone(
     expected: tuple[TextModel, list[tuple[str, Asked, Generation]]], turn: int
@@ -110,7 +130,8 @@ def test_little_memory_takes_back_what_it_gave_and_changes_nothing(story: TextMo
     texts = [alone(story, STORY, each) for each in asked]
     for kept in (None, 0):
         with Engine(story, config_of(story, blocks=5, prefix_blocks=kept)) as engine:
-            streams = [engine.submit(STORY, each) for each in asked]
+            with standing(engine):
+                streams = [engine.submit(STORY, each) for each in asked]
             assert [stream.finish() for stream in streams] == texts
             assert engine.metrics().preempted > 0
 
@@ -128,6 +149,10 @@ def test_a_known_prefix_is_not_read_again(story: TextModel) -> None:
         together = [engine.submit([9, *prompt], asked) for _ in range(6)]
         assert len({tuple(stream.finish().ids) for stream in together}) == 1
         assert engine.metrics().known_tokens == 6 * blocks * BLOCK_TOKENS
+    with Engine(story, config_of(story)) as engine:  # whole blocks: the last token is read again, for its logits
+        found = [engine.submit(prompt[:128], asked).finish() for _ in range(3)]
+        assert found == [alone(story, prompt[:128], asked)] * 3
+        assert engine.metrics().known_tokens == 2 * 64
     with Engine(story, config_of(story, prefix_blocks=0)) as engine:
         assert [engine.submit(prompt, asked).finish() for _ in range(2)] == [text, text]
         assert engine.metrics().known_tokens == 0
@@ -159,7 +184,7 @@ def test_edited_models_are_served_and_share_nothing(story: TextModel) -> None:
     asked = Asked(do_sample=False, max_new_tokens=8)
     prompts = [STORY * 3, STORY * 3 + "Tom", "A"]
     texts = [alone(model, prompt, asked) for prompt in prompts]
-    with Engine(model, config_of(story)) as engine:
+    with Engine(model, config_of(story, prompt_tokens=30, shared_prompt_tokens=20)) as engine:
         streams = [engine.submit(prompt, asked) for prompt in prompts * 2]
         assert [stream.finish() for stream in streams] == texts * 2
         assert engine.metrics().known_tokens == 0
@@ -194,49 +219,50 @@ def test_a_pass_that_breaks_ends_its_requests_and_the_engine_lives(
         assert engine.metrics().free_blocks + engine.metrics().prefix_blocks == engine.metrics().blocks
 
 
-@pytest.fixture
-def held(story: TextModel) -> Iterator[tuple[Engine, threading.Event]]:
-    """An engine that stands still until the event is set."""
-    with Engine(story, config_of(story, blocks=12, running=1, waiting=3)) as engine:
-        event, stands = threading.Event(), threading.Event()
-        engine.call(lambda: (stands.set(), event.wait(10)))
-        assert stands.wait(5)
-        yield engine, event
-        event.set()
+def test_a_request_that_never_goes_on_is_ended_rather_than_waited_for(
+    story: TextModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Scheduler, "_decoding", lambda _: iter(()))
+    with (
+        Engine(story, config_of(story)) as engine,
+        engine.submit("A", WAYS[0]) as stream,
+        pytest.raises(ServingError, match="mistake in the engine"),
+    ):
+        stream.finish()
 
 
-def test_a_full_queue_refuses_and_order_is_kept(held: tuple[Engine, threading.Event]) -> None:
-    engine, event = held
+def test_a_full_queue_refuses_and_order_is_kept(story: TextModel) -> None:
     ends: list[int] = []
     asked = Asked(do_sample=False, max_new_tokens=4)
-    streams = [engine.submit("A", asked, priority=-n, notify=partial(ends.append, n)) for n in range(3)]
-    with pytest.raises(BusyError, match="3 requests wait already") as caught:
-        engine.submit("A", asked)
-    assert caught.value.retry_after > 0
-    assert engine.metrics().waiting == 3
-    event.set()
-    assert len({tuple(stream.finish().ids) for stream in streams}) == 1
-    assert ends == [2] * 5 + [1] * 5 + [0] * 5, "lower numbers come first"
-    metrics = engine.metrics()
-    assert (metrics.submitted, metrics.rejected, metrics.waiting) == (3, 1, 0)
+    with Engine(story, config_of(story, running=1, waiting=3)) as engine:
+        with standing(engine):
+            streams = [engine.submit("A", asked, priority=-n, notify=partial(ends.append, n)) for n in range(3)]
+            with pytest.raises(BusyError, match="3 requests wait already") as caught:
+                engine.submit("A", asked)
+            assert caught.value.retry_after > 0
+            assert engine.metrics().waiting == 3
+        assert len({tuple(stream.finish().ids) for stream in streams}) == 1
+        assert ends == [2] * 5 + [1] * 5 + [0] * 5, "lower numbers come first"
+        metrics = engine.metrics()
+        assert (metrics.submitted, metrics.rejected, metrics.waiting) == (3, 1, 0)
 
 
-def test_time_runs_out_and_interest_ends_while_waiting(held: tuple[Engine, threading.Event]) -> None:
-    engine, event = held
-    late, gone = engine.submit("A", timeout=0.001), engine.submit("A")
-    gone.cancel()
-    gone.cancel()
-    time.sleep(0.002)
-    event.set()
-    with pytest.raises(DeadlineError, match="time was over"):
-        late.finish()
-    with pytest.raises(CancelledError):
-        gone.finish()
-    assert late.ended
-    assert list(late) == []
-    with pytest.raises(GenerationError, match="has not ended yet"):
-        _ = late.result
-    assert (engine.metrics().expired, engine.metrics().cancelled) == (1, 1)
+def test_time_runs_out_and_interest_ends_while_waiting(story: TextModel) -> None:
+    with Engine(story, config_of(story)) as engine:
+        with standing(engine):
+            late, gone = engine.submit("A", timeout=0.001), engine.submit("A")
+            gone.cancel()
+            gone.cancel()
+            time.sleep(0.002)
+        with pytest.raises(DeadlineError, match="time was over"):
+            late.finish()
+        with pytest.raises(CancelledError):
+            gone.finish()
+        assert late.ended
+        assert list(late) == []
+        with pytest.raises(GenerationError, match="has not ended yet"):
+            _ = late.result
+        assert (engine.metrics().expired, engine.metrics().cancelled) == (1, 1)
 
 
 def test_time_runs_out_while_running(story: TextModel) -> None:

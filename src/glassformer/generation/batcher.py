@@ -15,7 +15,7 @@ from glassformer.generation.live_stream import LiveStream
 from glassformer.generation.network import Float32, Network, TokenIds, decoder_of
 from glassformer.generation.scheduler import FEWEST, Limits, Request, Scheduler, Turn
 from glassformer.generation.sequence_memory import SequenceMemory
-from glassformer.generation.serving_errors import CancelledError, DeadlineError
+from glassformer.generation.serving_errors import CancelledError, DeadlineError, ServingError
 from glassformer.generation.serving_metrics import Counts, Rate
 from glassformer.runtime.kv_cache import KVCache, Layout
 from glassformer.runtime.sampling import MOST, Sampler
@@ -107,6 +107,10 @@ class Batcher:
         if turn.reading:
             reading = [(self.live[request], count) for request, count in turn.reading]
             self.guarded([live for live, _ in reading], lambda: self.read(reading))
+        if self.scheduler.running and not (turn.decoding or turn.reading or turn.preempted):
+            raise ServingError(
+                "no request can go on, though some run: this is a mistake in the engine; please report it"
+            )
         self.counts.steps += bool(turn.decoding or turn.reading)
         self.rate.add(self.counts.generated_tokens - before, time.monotonic())
 
