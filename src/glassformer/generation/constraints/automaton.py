@@ -19,8 +19,8 @@ Rows = list[dict[int, int]]  # for each state, class of bytes -> next state
 
 DEAD = -1
 MAX_STATES = 20_000
-LONGEST_TEXTS = 200_000
-MAX_WORK = 1_000_000  # looks at an edge that making an automaton may take: about a second
+LONGEST_TEXTS = 100_000
+MAX_WORK = 500_000  # looks at an edge that making an automaton may take: about half a second
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ from glassformer.generation.constraints.code_points import Ranges, byte_sequence
 from glassformer.generation.constraints.errors import ConstraintError
 from glassformer.generation.constraints.pattern import Branches, Bytes, Characters, Pattern, Repeated, Series
 
-MAX_STATES = 100_000
+MAX_STATES = 50_000
 Edge = tuple[int, int, int]  # first byte, last byte, state after it
 Spelling = Callable[[Ranges], Sequence[tuple[tuple[int, int], ...]]]
 
