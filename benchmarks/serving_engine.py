@@ -4,8 +4,8 @@
 
 All texts of a row are asked for at the same moment, with prompts of random tokens whose lengths differ around the one
 given; with --shared-prefix they begin with the same tokens. `TTFT` is the time to the first token, `between` that
-between two tokens of a text, `last alone` is the speed of a text that is continued without an engine. With --join,
-further texts join while those of the row are being written, and `between` says how much these are held up.
+between two tokens of a text, `alone` the speed of a text that is continued without an engine. With --join, further
+texts join while those of the row are being written, and `between` says how much these are held up.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def texts_of(model: Model, count: int, options: argparse.Namespace) -> list[Text
     """Prompts of random tokens, half as long to one and a half times as long as asked, what they share not counted."""
     draw = np.random.default_rng(count)
     size = model.config.vocab_size
-    shared = draw.integers(0, size, options.shared_prefix).tolist()
+    shared = np.random.default_rng(0).integers(0, size, options.shared_prefix).tolist()
     lengths = draw.integers(options.prompt // 2, options.prompt * 3 // 2 + 1, count)
     return [Text([*shared, *draw.integers(0, size, max(length, 1)).tolist()]) for length in lengths]
 
@@ -67,7 +67,7 @@ def measure(model: Model, count: int, options: argparse.Namespace, alone: float)
     first = [text.times[0] - text.asked for text in [*texts, *late]]
     between = np.concatenate([np.diff(text.times[:-1]) for text in texts])
     return {
-        "streams": count, "tok/s": metrics.generated_tokens / seconds, "last alone tok/s": alone,
+        "streams": count, "tok/s": metrics.generated_tokens / seconds, "alone tok/s": alone,
         "prompt tok": metrics.prompt_tokens, "known": metrics.known_tokens,
         "TTFT p50 ms": 1e3 * float(np.median(first)), "TTFT max ms": 1e3 * max(first),
         "between p50 ms": 1e3 * float(np.median(between)), "between p99 ms": 1e3 * float(np.quantile(between, 0.99)),

@@ -273,7 +273,7 @@ def test_time_runs_out_while_running(story: TextModel) -> None:
         assert settled(lambda: engine.metrics().running == 0)
 
 
-def test_what_cannot_be_served_is_refused_at_once(story: TextModel) -> None:
+def test_what_cannot_be_served_is_refused_at_once(story: TextModel, model: TextModel) -> None:
     with Engine(story, config_of(story, blocks=2)) as engine:
         with pytest.raises(TooLongError, match=r"may come to 200 tokens, and the memory .* holds 128"):
             engine.submit([1, 2, 3], Asked(max_new_tokens=198))
@@ -286,6 +286,8 @@ def test_what_cannot_be_served_is_refused_at_once(story: TextModel) -> None:
         with pytest.raises(OptionsError, match=r"priority is 'x'.*timeout is 0"):
             engine.submit("A", priority="x", timeout=0)  # type: ignore[arg-type]
         assert (engine.metrics().submitted, engine.metrics().rejected) == (0, 1)
+    with pytest.raises(ServingError, match=r"TableNetwork cannot be served.*load a model"):
+        Engine(model)
     with pytest.raises(OptionsError, match="a block of this model takes"):
         Engine(story, ServingConfig(cache_bytes=5))
     with pytest.raises(OptionsError, match=r"cache_bytes is 0.*prefix_bytes is -1"):

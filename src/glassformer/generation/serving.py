@@ -69,7 +69,8 @@ class Engine:
 
     def __init__(self, model: TextModel, config: ServingConfig | None = None) -> None:
         self.model, self.config = model, config or ServingConfig()
-        self.batcher = Batcher(cast(PagedNetwork, model.network), memory_for(model, self.config), self.config.limits)
+        memory = memory_for(model, self.config)
+        self.batcher = Batcher(cast(PagedNetwork, model.network), memory, self.config.limits)
         self._started = time.monotonic()
         self._changed = threading.Condition()
         self._commands: deque[Command] = deque()
@@ -232,7 +233,13 @@ def memory_for(model: TextModel, config: ServingConfig) -> SequenceMemory:
 
     Raises:
         OptionsError: if it does not hold one block.
+        ServingError: for a network whose caches lie in no pool.
     """
+    if not hasattr(model.network, "layout"):
+        raise ServingError(
+            f"a {type(model.network).__name__} cannot be served: its caches do not lie in the blocks of a pool; "
+            "load a model, or continue several prompts with Model.generate"
+        )
     layout = cast(PagedNetwork, model.network).layout
     blocks = config.cache_bytes // layout.block_stride
     if blocks < 1:
