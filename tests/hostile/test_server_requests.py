@@ -53,6 +53,17 @@ def test_bodies_that_are_not_json_objects(plain, path):
     assert plain.delete(path).status_code == 405
 
 
+def schema(value):
+    return {"type": "json_schema", "json_schema": {"schema": value}}
+
+
+FORMATS = [
+    5, {}, {"type": "xml"}, {"type": "text", "x": 1}, {"type": "json_schema"},
+    {"type": "json_schema", "json_schema": 5}, schema(5), schema({"$ref": "/"}), schema({"type": "string", "contentEncoding": "base64", "if": {}}), schema(False),
+    {"type": "regex", "pattern": "("}, {"type": "regex", "pattern": 5}, {"type": "regex", "pattern": "(a{1000}){1000}"},
+    {"type": "choice", "choices": []}, {"type": "choice", "choices": [1]}, {"type": "choice", "choices": "abc"},
+    {"type": [], "choices": []},
+]  # fmt: skip
 WRONG = {
     "prompt": [None, 5, {}, [], [[]] * 200, ["a", [1]], [1.5], [True], [-1], [2048], [2**70], ["a"] * 129, [None],
                "word " * 600, [5] * 513, [[[1]]]],
@@ -67,7 +78,7 @@ WRONG = {
     "stop_token_ids": [5, [-1], [2048], [1.5], ["a"], [1] * 17, {}], "ignore_eos": [1, "true"], "echo": [1, "x"],
     "logprobs": [-1, 21, True, 1.5, "1"], "stream": [1, "true", {}],
     "stream_options": [5, {"include_usage": True}, {"x": 1}, []], "model": [5, [], {}, True], "surprise": [1],
-    "suffix": ["x"], "response_format": [5], "__class__": [1],
+    "suffix": ["x"], "response_format": FORMATS, "__class__": [1],
 }  # fmt: skip
 
 

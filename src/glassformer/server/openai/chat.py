@@ -33,6 +33,7 @@ from glassformer.server.openai.parameters import (
     given,
     wanted,
 )
+from glassformer.server.openai.response_format import constrained
 from glassformer.server.openai.service import Service
 from glassformer.server.openai.usage import Usage
 from glassformer.server.openai.written import FORM, Form, ends_of, jobs_of, read_form, shown
@@ -78,6 +79,7 @@ async def read_chat(service: Service, asked: Asked) -> ChatRequest:
     if not ids:
         raise RequestError("the conversation is an empty text", status=400, param="messages")
     check_fits(len(ids), model.config.n_positions, "the conversation")
+    options = await constrained(model, asked, options, ids)
     return ChatRequest(ids, options, form, logprobs, read_look(asked, form.n, stream=form.stream))
 
 

@@ -11,6 +11,7 @@ from glassformer.server.fields import Asked
 from glassformer.server.openai.looking import Look, read_look
 from glassformer.server.openai.parameters import IGNORED, MOST_LOGPROBS, MOST_TOKENS, SAMPLING, flag, wanted
 from glassformer.server.openai.prompts import read_prompts
+from glassformer.server.openai.response_format import constrained
 from glassformer.server.openai.written import FORM, MOST_CHOICES, Form, read_form
 
 KEYS = (*FORM, "prompt", "max_tokens", "best_of", "echo", "logprobs", *SAMPLING, *IGNORED)
@@ -58,5 +59,6 @@ async def read_completion(model: Model, asked: Asked) -> CompletionRequest:
         raise RequestError("max_tokens is 0, so there is nothing to stream", status=400, param="stream")
     options = wanted(model, asked, max(max_tokens, 1), logprobs or 0)
     prompts = await read_prompts(model, asked, "prompt")
+    options = await constrained(model, asked, options, prompts[0])
     look = read_look(asked, len(prompts) * best_of if max_tokens else 0, stream=form.stream)
     return CompletionRequest(prompts, options, max_tokens, form, best_of, echo, logprobs, look)

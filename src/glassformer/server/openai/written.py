@@ -14,7 +14,7 @@ from glassformer.server.openai.flows import Job
 from glassformer.server.openai.parameters import flag
 
 MOST_CHOICES = 128  # of one request, all prompts together
-FORM = ("model", "n", "stream", "stream_options", "inspect")
+FORM = ("model", "n", "stream", "stream_options", "response_format", "inspect")
 
 
 @dataclass(frozen=True)
