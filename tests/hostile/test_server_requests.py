@@ -59,10 +59,10 @@ def schema(value):
 
 FORMATS = [
     5, {}, {"type": "xml"}, {"type": "text", "x": 1}, {"type": "json_schema"},
-    {"type": "json_schema", "json_schema": 5}, schema(5), schema({"$ref": "/"}), schema({"type": "string", "contentEncoding": "base64", "if": {}}), schema(False),
-    {"type": "regex", "pattern": "("}, {"type": "regex", "pattern": 5}, {"type": "regex", "pattern": "(a{1000}){1000}"},
-    {"type": "choice", "choices": []}, {"type": "choice", "choices": [1]}, {"type": "choice", "choices": "abc"},
-    {"type": [], "choices": []},
+    {"type": "json_schema", "json_schema": 5}, schema(5), schema({"$ref": "/"}), schema(False),
+    schema({"type": "string", "contentEncoding": "base64", "if": {}}), {"type": "regex", "pattern": "("},
+    {"type": "regex", "pattern": 5}, {"type": "regex", "pattern": "(a{1000}){1000}"}, {"type": "choice", "choices": []},
+    {"type": "choice", "choices": [1]}, {"type": "choice", "choices": "abc"}, {"type": [], "choices": []},
 ]  # fmt: skip
 WRONG = {
     "prompt": [None, 5, {}, [], [[]] * 200, ["a", [1]], [1.5], [True], [-1], [2048], [2**70], ["a"] * 129, [None],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from glassformer.server.openai.templates import ChatTemplate
 
 KEY_VARIABLE = "GLASSFORMER_API_KEY"
+HOST = re.compile(r"[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]")
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9.-]+(:[0-9]+)?")
 NEEDED = ("starlette", "uvicorn", "jinja2")
 
 
@@ -45,6 +48,22 @@ class Load:
     drain: int
 
 
+def check_hosts(ctx: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """Names alone: no addresses of pages, no ports."""
+    for name in value:
+        if not HOST.fullmatch(name):
+            raise click.BadParameter(f"{name!r} is no name; give one like glass.example.com, without port and path")
+    return value
+
+
+def check_origins(ctx: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """Origins as browsers send them."""
+    for origin in value:
+        if origin != "*" and not ORIGIN.fullmatch(origin):
+            raise click.BadParameter(f"{origin!r} is no origin; give one like https://example.com, or *")
+    return value
+
+
 @click.command("serve", short_help="Serve a model over the OpenAI-compatible API.")
 @click.argument("name", required=False, metavar="[MODEL]")
 @model_option
@@ -54,9 +73,9 @@ class Load:
               help="Port to listen on; 0: any that is free.")  # fmt: skip
 @click.option("--allow-network", is_flag=True,
               help="Let --host be an address that other machines reach; whoever does can use the model.")  # fmt: skip
-@click.option("--allow-host", "hosts", multiple=True, metavar="NAME",
+@click.option("--allow-host", "hosts", multiple=True, metavar="NAME", callback=check_hosts,
               help="A further name in Host headers that is answered; several times for several.")  # fmt: skip
-@click.option("--allow-origin", "origins", multiple=True, metavar="ORIGIN",
+@click.option("--allow-origin", "origins", multiple=True, metavar="ORIGIN", callback=check_origins,
               help="Pages of this origin may use the server (CORS), like https://example.com; * for all.")  # fmt: skip
 @click.option("--api-key", "keys", multiple=True, metavar="KEY",
               help=f"Answer only requests with this key; several times for several. {KEY_VARIABLE} holds one too, "
@@ -98,6 +117,7 @@ def command(
     if name is not None and model is not None:
         raise click.UsageError("the model is there twice, as an argument and as --model; give one of them")
     check_installed()
+    known_keys = all_keys(keys)
     address = listening_address(host, allow_network)
     chosen = name if name is not None else model
     with listening(address, port) as listener:
@@ -112,7 +132,7 @@ def command(
             *(each.lower() for each in hosts),
             *([] if address.is_unspecified else [bracketed(address)]),
         }
-        doors = Doors(known, origins, all_keys(keys))
+        doors = Doors(known, origins, known_keys)
         url = f"http://{'127.0.0.1' if address.is_unspecified else bracketed(address)}:{taken}/"
         said = {"url": url, "host": str(address), "port": taken, "model": called}
         load = Load(max_batch, queue, kv_memory << 20, timeout, drain)
