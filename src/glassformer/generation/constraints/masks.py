@@ -13,6 +13,7 @@ from glassformer.generation.constraints.machine import FAR, Machine, State, Tail
 from glassformer.generation.constraints.trie import Int32, Reach, Trie, reach
 
 MASK_BYTES = 256 << 20  # of masks that are kept, in all
+COST_BYTES = 32 << 20  # of costs that are kept, in all
 WALK_BYTES = 128 << 20  # of walks from the root that are kept
 
 
@@ -42,7 +43,7 @@ class Masks:
         self._masks: dict[State, Mask] = {}
         self._walks: dict[tuple[Automaton, int, bool], Reach] = {}
         self._walked = 0  # bytes
-        self._last: tuple[State, Int32] | None = None
+        self._costs: dict[State, Int32] = {}
 
     def of(self, state: State) -> Mask:
         """The mask of a state."""
@@ -58,12 +59,16 @@ class Masks:
 
     def costs(self, state: State) -> Int32:
         """int32 [vocab_size], the fewest bytes that complete the text behind each token; FAR: not allowed."""
-        state, last = self._sharing(state), self._last
-        if last is None or last[0] != state:
-            cost = self._costs(state)
+        state = self._sharing(state)
+        found = self._costs.get(state)
+        if found is None:
+            cost = self._walk(state)
             cost[0] = FAR  # tokens without text
-            last = self._last = state, cost[self.trie.node]
-        return last[1]
+            found = cost[self.trie.node]
+            if (len(self._costs) + 1) * found.nbytes > COST_BYTES:
+                self._costs.clear()
+            self._costs[state] = found
+        return found
 
     def _sharing(self, state: State) -> State:
         """The same, where counts go beyond what one token can reach: such states have one mask."""
@@ -73,20 +78,26 @@ class Masks:
         shared = (each._replace(most=None) if (each.most or 0) > longest else each for each in state.threads)
         return State(frozenset(shared), state.accepting)
 
-    def _costs(self, state: State) -> Int32:
+    def _walk(self, state: State) -> Int32:
         """int32 [nodes], the same for every node of the tree."""
         cost = np.full(len(self.trie.byte), FAR, np.int32)
         behind: dict[Tail | None, list[Int32]] = {}
         for thread in state.threads:
-            self._note(thread, self._from_root(thread), cost, behind)
+            self._note(thread, self._from_root(thread), cost, behind, once=True)
         while behind:
             tail, places = behind.popitem()
-            nodes = places[0] if len(places) == 1 else np.concatenate(places)
-            nodes = np.unique(nodes)
+            nodes = self._each_once(places)
             for thread in self.machine.expand(tail).threads:
                 found = reach(self.trie, thread.automaton, nodes, thread.state, thread.most != 0)
-                self._note(thread, found, cost, behind)
+                self._note(thread, found, cost, behind, once=len(nodes) == 1)
         return cost
+
+    def _each_once(self, places: list[Int32]) -> Int32:
+        """Nodes of several lists, in the order of the tree."""
+        among = np.zeros(len(self.trie.byte), np.bool_)
+        for nodes in places:
+            among[nodes] = True
+        return np.flatnonzero(among).astype(np.int32)
 
     def _from_root(self, thread: Thread) -> Reach:
         key = thread.automaton, thread.state, thread.most != 0
@@ -100,8 +111,14 @@ class Masks:
             self._walks[key] = found
         return found
 
-    def _note(self, thread: Thread, found: Reach, cost: Int32, behind: dict[Tail | None, list[Int32]]) -> None:
-        """Lower the costs of the nodes that a thread comes to, and note those where it ends."""
+    def _note(
+        self, thread: Thread, found: Reach, cost: Int32, behind: dict[Tail | None, list[Int32]], once: bool
+    ) -> None:
+        """Lower the costs of the nodes that a thread comes to, and note those where it ends.
+
+        Args:
+            once: whether it comes to no node twice.
+        """
         automaton, _, least, most, tail = thread
         nodes, states = found.nodes, found.states
         costs = automaton.distance[states]
@@ -116,6 +133,10 @@ class Masks:
             costs = np.where(whole, np.int32(0), costs)
             costs = costs + np.maximum(least - used, 0) * automaton.distance[0]
             ends = whole & (used >= least)
-        np.minimum.at(cost, nodes, np.minimum(costs + rest, FAR - 1).astype(np.int32))
+        costs = np.minimum(costs + rest, FAR - 1).astype(np.int32)
+        if once:
+            cost[nodes] = np.minimum(cost[nodes], costs)
+        else:
+            np.minimum.at(cost, nodes, costs)
         if ends.any():
             behind.setdefault(tail, []).append(nodes[ends])

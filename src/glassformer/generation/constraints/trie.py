@@ -11,6 +11,7 @@ import numpy.typing as npt
 from glassformer.generation.constraints.automaton import DEAD, Automaton
 
 Int32 = npt.NDArray[np.int32]
+CROWD = 1_000  # nodes whose children are found by a look at the whole tree
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +19,7 @@ class Trie:
     """Nodes in order of depth, the children of a node side by side; node 0 is the root.
 
     Attributes:
-        byte: int32 [nodes], the byte that leads to a node.
+        byte, parent: int32 [nodes], the byte that leads to a node, and from where.
         first, count: int32 [nodes], the first child and how many there are.
         node: int32 [vocab_size], the node of each token; 0 for those that have no text.
         alphabet: for each byte, whether it is a token by itself.
@@ -26,6 +27,7 @@ class Trie:
     """
 
     byte: Int32
+    parent: Int32
     first: Int32
     count: Int32
     node: Int32
@@ -42,35 +44,34 @@ def trie_of(tokens: Mapping[int, bytes], silent: Collection[int], vocab_size: in
         vocab_size: of the model; ids that are not in `tokens` are never to be written either.
     """
     spelled = {t: data for t, data in tokens.items() if data and t < vocab_size and t not in silent}
-    level = {b"": list(spelled)}
-    byte, first, count = [0], [0], [0]
+    ids = np.array(list(spelled), np.int64)
+    lengths = np.array([len(data) for data in spelled.values()], np.int64)
+    begins = np.cumsum(lengths) - lengths
+    data = np.frombuffer(b"".join(spelled.values()), np.uint8)
+    at = np.zeros(len(ids), np.int64)  # the node of what was read of each token
+    bytes_, parents = [np.zeros(1, np.int64)], [np.zeros(1, np.int64)]
+    size, reading = 1, np.arange(len(ids))
+    for depth in range(int(lengths.max(initial=0))):
+        reading = reading[lengths[reading] > depth]
+        steps, places = np.unique(at[reading] * 256 + data[begins[reading] + depth], return_inverse=True)
+        at[reading] = size + places
+        bytes_.append(steps % 256)
+        parents.append(steps // 256)
+        size += len(steps)
+    parent = np.concatenate(parents)
+    count = np.bincount(parent[1:], minlength=size)
     node = np.zeros(vocab_size, np.int32)
-    places = {b"": 0}
-    depth = 0
-    while level:
-        below: dict[bytes, list[int]] = {}
-        for prefix, ids in level.items():
-            place = places.pop(prefix)
-            first[place] = len(byte)
-            groups: dict[int, list[int]] = {}
-            for token in ids:
-                if len(spelled[token]) == depth:
-                    node[token] = place
-                else:
-                    groups.setdefault(spelled[token][depth], []).append(token)
-            for letter in sorted(groups):
-                places[prefix + bytes([letter])] = len(byte)
-                below[prefix + bytes([letter])] = groups[letter]
-                byte.append(letter)
-                first.append(0)
-                count.append(0)
-            count[place] = len(groups)
-        level, depth = below, depth + 1
+    node[ids] = at
     alone = {data[0] for data in spelled.values() if len(data) == 1}
     return Trie(
-        np.array(byte, np.int32), np.array(first, np.int32), np.array(count, np.int32), node,
-        tuple(letter in alone for letter in range(256)), max(map(len, spelled.values()), default=0),
-    )  # fmt: skip
+        byte=np.concatenate(bytes_).astype(np.int32),
+        parent=parent.astype(np.int32),
+        first=(1 + np.cumsum(count) - count).astype(np.int32),
+        count=count.astype(np.int32),
+        node=node,
+        alphabet=tuple(letter in alone for letter in range(256)),
+        longest=int(lengths.max(initial=0)),
+    )
 
 
 @dataclass(frozen=True)
@@ -94,19 +95,39 @@ def reach(trie: Trie, automaton: Automaton, nodes: Int32, state: int, again: boo
         nodes: int32 [starts].
         again: whether it begins again after a whole text; no text is then the beginning of another.
     """
-    states, done = np.full(len(nodes), state, np.int32), np.zeros(len(nodes), np.int32)
     column = automaton.classes[trie.byte]
+    states, done = np.full(len(nodes), state, np.int32), np.zeros(len(nodes), np.int32)
     found = []
     while len(nodes):
-        counts = trie.count[nodes]
-        shift = trie.first[nodes] - np.cumsum(counts) + counts  # of a level's children from their places in the tree
-        children = np.repeat(shift, counts) + np.arange(counts.sum(), dtype=np.int32)
-        states = automaton.table[np.repeat(states, counts), column[children]]
-        alive = states != DEAD
-        nodes, states, done = children[alive], states[alive], np.repeat(done, counts)[alive]
+        if len(nodes) > CROWD and (states == states[0]).all() and not done.any():
+            nodes, states = _below_many(trie, automaton, nodes, int(states[0]), column)
+            done = np.zeros(len(nodes), np.int32)
+        else:
+            nodes, places = _below(trie, nodes)
+            states, done = automaton.table[states[places], column[nodes]], done[places]
+            alive = states != DEAD
+            nodes, states, done = nodes[alive], states[alive], done[alive]
         if again:
             whole = automaton.accepting[states]
             states, done = np.where(whole, np.int32(0), states), done + whole
         found.append((nodes, states, done))
     joined = [np.concatenate(each) for each in zip(*found, strict=True)] if found else [np.zeros(0, np.int32)] * 3
-    return Reach(*(each.astype(np.int32) for each in joined))
+    return Reach(*(each.astype(np.int32, copy=False) for each in joined))
+
+
+def _below(trie: Trie, nodes: Int32) -> tuple[Int32, Int32]:
+    """All children of some nodes, and the place of each one's parent among these."""
+    counts = trie.count[nodes]
+    places = np.repeat(np.arange(len(nodes), dtype=np.int32), counts)
+    shift = trie.first[nodes] - np.cumsum(counts) + counts  # of a node's children from their places among all
+    return (shift[places] + np.arange(len(places))).astype(np.int32), places
+
+
+def _below_many(trie: Trie, automaton: Automaton, nodes: Int32, state: int, column: Int32) -> tuple[Int32, Int32]:
+    """The children of many nodes in one state that the automaton comes to, and their states."""
+    after = automaton.table[state][column]  # [nodes of the tree]
+    among = np.zeros(len(trie.byte), np.bool_)
+    among[nodes] = True
+    candidates = np.flatnonzero(after != DEAD)
+    children = candidates[among[trie.parent[candidates]] & (candidates > 0)].astype(np.int32)
+    return children, after[children]
