@@ -37,7 +37,8 @@ def test_without_a_web_server_the_error_names_the_cure(refused, monkeypatch):
 @NEEDED
 @pytest.mark.parametrize(("arguments", "word"), [
     (["a", "--model", "b"], "twice"), (["--host", "0.0.0.0"], "--allow-network"),
-    (["--host", "example.com"], "no address"), (["--port", "70000"], "--port"), (["--max-batch", "0"], "--max-batch"), (["--queue", "-1"], "--queue"),
+    (["--host", "example.com"], "no address"),
+    (["--port", "70000"], "--port"), (["--max-batch", "0"], "--max-batch"), (["--queue", "-1"], "--queue"),
     (["--kv-memory", "0"], "--kv-memory"), (["--timeout", "nan"], "--timeout"), (["--drain", "-1"], "--drain"),
     (["--log-format", "xml"], "--log-format"), (["--api-key", ""], "API key"), (["--api-key", "a b\n"], "API key"),
     (["--allow-origin", "example.com"], "--allow-origin"), (["--allow-host", "a/b"], "--allow-host"),
