@@ -39,8 +39,8 @@ CASES = {
     "every pattern": ("blocks.*.attn.hook_pattern",),
     "everything": ("*",),
 }
-STEPS = 3  # in one go, as a model of this size writes
-GOES = 9  # one after the other, of which the first is not counted
+STEPS = 12  # in one go, as a trace of a model of this size
+GOES = 4  # one after the other, of which the first is not counted
 
 
 class Case:
@@ -54,7 +54,9 @@ class Case:
         ]
         layout = FrameLayout({name: network.places[name] for name in names}, 1, context)
         self.nbytes = layout.nbytes
-        self.store = FrameStore(layout, 2 * LEASE)  # what one go has written is held while the next one writes
+        self.store = FrameStore(
+            layout, 2 * max(LEASE, STEPS)
+        )  # what one go has written is held while the next one writes
         self.observation = Observation(tuple(names)) if names else None
         self.sampler = Sampler(network.config.vocab_size)
         self.held: Frame | None = None

@@ -37,6 +37,16 @@ LOGITS = "hook_logits"
 KEYS = 16  # the room for positions comes in multiples of so many
 
 
+class LongStride(Stride):
+    """Who looks at tokens waits longer for them than who reads them."""
+
+    LONGER = 4
+
+    def passed(self, count: int, seconds: float) -> None:
+        """So many tokens took so long."""
+        super().passed(count, seconds / self.LONGER)
+
+
 @dataclass(frozen=True, eq=False)
 class TraceStep:
     """One token of a continuation.
@@ -130,7 +140,7 @@ def run(
     del first, seen  # their memory is nobody's now, unless somebody holds it
     observation = Observation(tuple(store.layout.places), called=called, call=call)
     decoder = decoder_of(network) if call is None and text.simple else None
-    stride = Stride()
+    stride = LongStride()
     while text.reason is None:
         start, known = time.perf_counter(), cache.length
         frame = store.take(known, 1 if decoder is None else min(stride.count, text.left))
