@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from glassformer.server.app import failed, refused
 from glassformer.server.hosts import LOOPBACK, KnownHosts
 from glassformer.server.inspect.routes import inspect_routes
+from glassformer.server.inspect.runs import Runs
 from glassformer.server.inspect.session import Session
 from glassformer.server.openai.access import AccessLog, Log, silent
 from glassformer.server.openai.chat import chat
@@ -29,6 +30,8 @@ from glassformer.server.openai.keys import Keys
 from glassformer.server.openai.models import model, models
 from glassformer.server.openai.service import Service
 from glassformer.server.pages import page_files, page_routes
+
+KEPT_BYTES, LARGEST_RUN = 512 << 20, 1 << 30  # of the inspect page, which is not alone here
 
 Endpoint = Callable[[Service, Request], Awaitable[Response]]
 ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
@@ -110,5 +113,6 @@ def looking_routes(service: Service) -> list[BaseRoute]:
     async def moved(request: Request) -> Response:
         return RedirectResponse("/inspect/", 308)
 
+    session = Session(service.model, service.name, runs=Runs(KEPT_BYTES, LARGEST_RUN))
     pages = Mount("/inspect", routes=page_routes("inspect"))
-    return [Route("/inspect", moved), pages, *inspect_routes(Session(service.model, service.name), service.driver)]
+    return [Route("/inspect", moved), pages, *inspect_routes(session, service.driver)]
