@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Protocol
 
 import numpy as np
@@ -20,7 +21,9 @@ from glassformer.generation.serving_metrics import Counts, Rate
 from glassformer.runtime.kv_cache import KVCache, Layout
 from glassformer.runtime.sampling import MOST, Sampler
 
-DRAFTING = 4  # running texts up to which guesses are read: with more, a pass has enough to do
+# Guesses are read for so many texts at once: with more, a pass has enough to do. Beside another text they have to save
+# passes of so many seconds: shorter ones cost little more than the rows of the guesses.
+DRAFTING, WORTH = 2, 1e-3
 
 
 class PagedNetwork(Network[KVCache], Protocol):
@@ -61,6 +64,7 @@ class Batcher:
         self.decoder = decoder_of(network)
         self.live: dict[Request, Live] = {}
         self.seconds_per_token = 0.0  # of a prompt, lately
+        self.quickest = inf  # seconds of a pass over several texts
         self.outbox: list[tuple[LiveStream, Step | Exception | None]] = []
 
     def add(self, live: Live) -> None:
@@ -149,7 +153,8 @@ class Batcher:
 
     def decode(self, decoding: Sequence[Live], *, alone: bool) -> None:
         """Read the token that each text chose last, and guesses of those behind it, and choose the next ones."""
-        drafts = [self.draft(live) if len(decoding) <= DRAFTING else [] for live in decoding]
+        guessing = len(decoding) == 1 or (len(decoding) <= DRAFTING and WORTH <= self.quickest < inf)
+        drafts = [self.draft(live) if guessing else [] for live in decoding]
         if alone and not drafts[0] and self.decoder is not None and decoding[0].chosen and decoding[0].text.simple:
             self.run_on(decoding[0])
             return
@@ -159,8 +164,11 @@ class Batcher:
             for live, draft in zip(decoding, drafts, strict=True)
         ]
         logits = self.network.forward_batch(parts, last_only=not any(drafts))  # [parts or rows, vocab_size]
+        seconds = time.perf_counter() - start
         if len(decoding) == 1:
-            decoding[0].text.passed(len(parts[0][0]), time.perf_counter() - start)
+            decoding[0].text.passed(len(parts[0][0]), seconds)
+        elif not any(drafts):
+            self.quickest = min(self.quickest, seconds)
         first = 0
         for live, draft in zip(decoding, drafts, strict=True):
             self.take(live, logits[first : first + 1 + len(draft)], draft)
