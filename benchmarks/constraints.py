@@ -110,7 +110,8 @@ def measured(model: TextModel, name: str, tokens: int, rounds: int) -> dict[str,
     mask = mask_seconds(constraint, tokenizer, model.config.vocab_size, tokens)
     return {
         "constraint": name, "compile ms": made * 1e3, "free ms": free * 1e3, "first ms": first * 1e3,
-        "later ms": held * 1e3, "+ %": 100 * (held / free - 1), "mask us": mask * 1e6, "mask % of a step": 100 * mask / free,
+        "later ms": held * 1e3, "+ %": 100 * (held / free - 1), "mask us": mask * 1e6,
+        "mask % of a step": 100 * mask / free,
     }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from functools import cached_property
+from threading import Lock
 
 from glassformer.generation.constraints.constraint import Constraint
 from glassformer.generation.constraints.guide import Guide
@@ -15,13 +16,17 @@ MAX_KEPT = 8  # constraints whose masks are kept
 
 
 class Compiler:
-    """Makes guides for a vocabulary. The masks of the constraints used last are kept, so that they are made once."""
+    """Makes guides for a vocabulary. The masks of the constraints used last are kept, so that they are made once.
+
+    Guides may be asked for by several threads; each constraint's guides belong to one of them.
+    """
 
     def __init__(self, tokens: Mapping[int, bytes], special: Collection[int], vocab_size: int) -> None:
         """`tokens`: id -> bytes; `special`: ids that are no text; `vocab_size`: of the model."""
         self._tokens, self._special, self._vocab_size = tokens, frozenset(special), vocab_size
         self._tries: OrderedDict[frozenset[int], Trie] = OrderedDict()
         self._masks: OrderedDict[tuple[str, frozenset[int]], Masks] = OrderedDict()
+        self._lock = Lock()
 
     def guide(self, constraint: Constraint, end_ids: frozenset[int]) -> Guide:
         """A guide for one continuation.
@@ -29,7 +34,10 @@ class Compiler:
         Raises:
             ConstraintError: if the vocabulary cannot spell any text of the constraint.
         """
-        silent = self._special | end_ids
+        with self._lock:
+            return Guide(self._masks_of(constraint, self._special | end_ids), self._bytes, end_ids)
+
+    def _masks_of(self, constraint: Constraint, silent: frozenset[int]) -> Masks:
         key = constraint.key, silent
         masks = self._masks.pop(key, None)
         if masks is None:
@@ -37,7 +45,7 @@ class Compiler:
         self._masks[key] = masks
         while len(self._masks) > MAX_KEPT:
             self._masks.popitem(last=False)
-        return Guide(masks, self._bytes, end_ids)
+        return masks
 
     def _trie(self, silent: frozenset[int]) -> Trie:
         trie = self._tries.pop(silent, None) or trie_of(self._tokens, silent, self._vocab_size)
