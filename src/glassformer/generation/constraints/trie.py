@@ -123,7 +123,9 @@ def _below(trie: Trie, nodes: Int32) -> tuple[Int32, Int32]:
     return (shift[places] + np.arange(len(places))).astype(np.int32), places
 
 
-def _below_many(trie: Trie, automaton: Automaton, nodes: Int32, state: int, column: Int32) -> tuple[Int32, Int32]:
+def _below_many(
+    trie: Trie, automaton: Automaton, nodes: Int32, state: int, column: npt.NDArray[np.uint8]
+) -> tuple[Int32, Int32]:
     """The children of many nodes in one state that the automaton comes to, and their states."""
     after = automaton.table[state][column]  # [nodes of the tree]
     among = np.zeros(len(trie.byte), np.bool_)
