@@ -44,7 +44,7 @@ def plain(server):
 
 
 def held():
-    """Threads and file descriptors of this process, which is the server's; those of asyncio's pool are few, and stay."""
+    """Threads and file descriptors of this process, which is the server's; asyncio's pool is small, and stays."""
     files = Path("/proc/self/fd")
     threads = [thread for thread in threading.enumerate() if not thread.name.startswith("asyncio_")]
     return len(threads), len(list(files.iterdir())) if files.is_dir() else 0
@@ -342,3 +342,33 @@ def test_sigterm_does_not_wait_longer_than_it_was_told(process):
     for thread in threads:
         thread.join(10)
     assert server.returncode == 0
+
+
+@POSIX
+@pytest.mark.slow
+def test_workers_answer_on_one_port_and_are_replaced(process):
+    server, url = process("--workers", "2", "--drain", "5")
+    children = Path(f"/proc/{server.pid}/task/{server.pid}/children")
+    if not children.exists():
+        pytest.skip("needs Linux's list of children")
+    before = workers_of(children)
+    assert len(before) == 2
+    assert [httpx.get(f"{url}health").status_code for _ in range(10)] == [200] * 10
+    os.kill(before[0], signal.SIGKILL)
+    assert soon(lambda: len(workers_of(children)) == 2 and before[0] not in workers_of(children), 10)
+    assert [httpx.get(f"{url}health").status_code for _ in range(10)] == [200] * 10
+    parts = [[] for _ in range(4)]
+    threads = [stream(url, LONG | {"max_tokens": 120}, each) for each in parts]
+    assert soon(lambda: all(parts), 10)
+    server.send_signal(signal.SIGTERM)
+    for thread in threads:
+        thread.join(20)
+    assert all("".join(each).endswith("data: [DONE]\n\n") for each in parts)
+    assert server.wait(15) == 0
+    assert not any(Path(f"/proc/{child}").exists() for child in before)
+
+
+def workers_of(children):
+    """Process ids of workers: Python's helper of multiprocessing is none."""
+    found = [int(word) for word in children.read_text().split()]
+    return [pid for pid in found if b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes()]

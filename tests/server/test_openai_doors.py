@@ -20,7 +20,7 @@ ORIGIN = "https://example.com"
 
 @pytest.fixture(scope="module")
 def server(story):
-    with running(story, doors=Doors(origins=[ORIGIN], keys=["first-key", "second-key"])) as found:
+    with running(story, doors=Doors(origins=[ORIGIN], keys=["first-key", "second-key"], inspect=False)) as found:
         yield found
 
 

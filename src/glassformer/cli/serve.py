@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import re
 import socket
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from glassformer.cli import terminal
+from glassformer.cli.failures import describe
 from glassformer.cli.inspect import ServeError, bracketed, listening, listening_address
 from glassformer.cli.model_files import load_model
 from glassformer.cli.options import (
@@ -27,7 +31,6 @@ from glassformer.cli.options import (
 from glassformer.cli.session import Session
 
 if TYPE_CHECKING:
-    from glassformer.model import Model
     from glassformer.server.openai.app import Doors
     from glassformer.server.openai.templates import ChatTemplate
 
@@ -46,6 +49,20 @@ class Load:
     kv_memory: int
     timeout: float | None
     drain: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is served, to whom and how."""
+
+    model: str | None
+    name: str
+    dtype: str
+    cache_dtype: str
+    threads: int | None
+    doors: Doors
+    load: Load
+    log: str
 
 
 def check_hosts(ctx: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -86,6 +103,8 @@ def check_origins(ctx: click.Context, parameter: click.Parameter, value: tuple[s
               help="Texts that may wait; more are answered with 429.")  # fmt: skip
 @click.option("--kv-memory", type=click.IntRange(1, 1 << 20), default=1024, show_default=True, metavar="MIB",
               help="Memory for keys and values of all texts.")  # fmt: skip
+@click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True, metavar="N",
+              help="Processes, each with an engine and memory of its own; the inspect page needs one.")  # fmt: skip
 @click.option("--timeout", type=Number(min=0.001), metavar="SECONDS",
               help="Time that a request may take (default: as much as it needs).")  # fmt: skip
 @click.option("--drain", type=click.IntRange(0, 3600), default=30, show_default=True, metavar="SECONDS",
@@ -101,8 +120,8 @@ def check_origins(ctx: click.Context, parameter: click.Parameter, value: tuple[s
 def command(
     session: Session, name: str | None, model: str | None, served_name: str | None, host: str, port: int,
     allow_network: bool, hosts: tuple[str, ...], origins: tuple[str, ...], keys: tuple[str, ...], max_batch: int,
-    queue: int, kv_memory: int, timeout: float | None, drain: int, log_format: str, dtype: str, cache_dtype: str,
-    threads: int | None, as_json: bool,
+    queue: int, kv_memory: int, workers: int, timeout: float | None, drain: int, log_format: str, dtype: str,
+    cache_dtype: str, threads: int | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Serve a model to clients of OpenAI's API: completions, chat, embeddings, with many requests at once.
 
@@ -121,30 +140,33 @@ def command(
     address = listening_address(host, allow_network)
     chosen = name if name is not None else model
     with listening(address, port) as listener:
-        loaded, template = load_model(chosen, dtype, threads, cache_dtype), template_of(chosen)
         from glassformer.server.hosts import LOOPBACK
         from glassformer.server.openai.app import Doors
 
         taken = listener.getsockname()[1]
         called = served_name or ("story" if chosen is None else Path(chosen).resolve().name or chosen)
-        known = {
-            *LOOPBACK,
-            *(each.lower() for each in hosts),
-            *([] if address.is_unspecified else [bracketed(address)]),
-        }
-        doors = Doors(known, origins, known_keys)
+        reached = [] if address.is_unspecified else [bracketed(address)]
+        known = frozenset((*LOOPBACK, *(each.lower() for each in hosts), *reached))
+        doors = Doors(known, origins, known_keys, inspect=workers == 1 and not known_keys)
         url = f"http://{'127.0.0.1' if address.is_unspecified else bracketed(address)}:{taken}/"
         said = {"url": url, "host": str(address), "port": taken, "model": called}
         load = Load(max_batch, queue, kv_memory << 20, timeout, drain)
-        log = "none" if session.quiet else log_format
-        serve(loaded, called, template, doors, load, listener, log, said, as_json)
+        plan = Plan(chosen, called, dtype, cache_dtype, threads, doors, load, "none" if session.quiet else log_format)
+
+        def announce() -> None:
+            terminal.write_json(said) if as_json else terminal.write(url + "\n")
+
+        if workers == 1:
+            serve(plan, listener, announce)
+        else:
+            from glassformer.server.openai.workers import supervise
+
+            supervise(partial(worker, plan, listener), workers, drain, announce)
 
 
-def serve(
-    model: Model, name: str, template: ChatTemplate | None, doors: Doors, load: Load, listener: socket.socket,
-    log: str, said: dict[str, object], as_json: bool,
-) -> None:  # fmt: skip
-    """Start an engine, say where it is, and answer requests until a signal ends that."""
+def serve(plan: Plan, listener: socket.socket, ready: Callable[[], None]) -> None:
+    """Load a model, start an engine, say that it is ready, and answer requests until a signal ends that."""
+    model, template = load_model(plan.model, plan.dtype, plan.threads, plan.cache_dtype), template_of(plan.model)
     from glassformer.generation.scheduler import Limits
     from glassformer.generation.serving import Engine, ServingConfig
     from glassformer.server.openai.access import LOGS
@@ -152,14 +174,23 @@ def serve(
     from glassformer.server.openai.running import run
     from glassformer.server.openai.service import Service
 
-    limits = Limits(running=load.max_batch, waiting=load.queue)
-    with Engine(model, ServingConfig(limits, load.kv_memory)) as engine:
-        app = serving_app(Service(model, name, engine, template, load.timeout), doors, LOGS[log])
-        if as_json:
-            terminal.write_json(said)
-        else:
-            terminal.write(f"{said['url']}\n")
-        run(app, listener, load.drain)
+    limits = Limits(running=plan.load.max_batch, waiting=plan.load.queue)
+    with Engine(model, ServingConfig(limits, plan.load.kv_memory)) as engine:
+        app = serving_app(Service(model, plan.name, engine, template, plan.load.timeout), plan.doors, LOGS[plan.log])
+        ready()
+        run(app, listener, plan.load.drain)
+
+
+def worker(plan: Plan, listener: socket.socket, ready: Callable[[], None]) -> None:
+    """The same in a process of its own, which says in one line what went wrong."""
+    try:
+        serve(plan, listener, ready)
+    except Exception as error:
+        line, code = describe(error)
+        terminal.note(f"glassformer: {line}")
+        sys.exit(code)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def check_installed() -> None:

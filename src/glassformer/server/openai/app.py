@@ -54,12 +54,14 @@ class Doors:
     Attributes:
         hosts: names in a Host header that are answered.
         origins: of pages that are answered beside the server's own; "*" stands for all.
-        keys: one of which a request carries; none: nobody is asked. With keys the inspect page is not served.
+        keys: one of which a request carries; none: nobody is asked.
+        inspect: whether the inspect page is served; it asks with no key, and one process has to know its runs.
     """
 
     hosts: Collection[str] = LOOPBACK
     origins: Collection[str] = ()
     keys: Collection[str] = ()
+    inspect: bool = True
 
 
 def serving_app(service: Service, doors: Doors | None = None, log: Log = silent) -> Starlette:
@@ -75,7 +77,7 @@ def serving_app(service: Service, doors: Doors | None = None, log: Log = silent)
     cors = Middleware(CORSMiddleware, allow_origins=list(doors.origins), allow_methods=["GET", "POST"],
                       allow_headers=["*"], expose_headers=["x-request-id"])  # fmt: skip
     app = Starlette(
-        routes=[*endpoint_routes(service), *([] if doors.keys else looking_routes(service)),
+        routes=[*endpoint_routes(service), *(looking_routes(service) if doors.inspect else []),
                 *page_routes("playground")],
         middleware=[
             Middleware(AccessLog, counters=service.counters, known=[path for _, path, _ in ENDPOINTS], log=log),
