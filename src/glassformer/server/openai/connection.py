@@ -28,66 +28,66 @@ class Bounds:
     head_bytes: int = 32 << 10
 
 
+class Bounded(H11Protocol):
+    """One connection; `bounded` makes a class of its own for each set of bounds, since uvicorn makes the instances."""
+
+    bounds = Bounds()
+    head_timer: asyncio.TimerHandle | None = None
+    stalled_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        if len(self.connections) > self.bounds.connections:
+            transport.abort()
+            return
+        self.watch_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Some bytes, of which some may be the beginning of a head."""
+        super().data_received(data)
+        self.watch_head()
+
+    def watch_head(self) -> None:
+        """Begin to wait for a whole head where one is due, and stop where it has come."""
+        cycle: Any = self.cycle  # None before the first request, whatever its type says
+        if cycle is not None and not cycle.response_complete:
+            self.drop(self.head_timer)
+            self.head_timer = None
+        elif self.head_timer is None:
+            self.head_timer = self.loop.call_later(self.bounds.head_seconds, self.transport.abort)
+
+    def pause_writing(self) -> None:
+        """What was sent is not read: begin to wait."""
+        super().pause_writing()
+        self.stalled_timer = self.loop.call_later(self.bounds.stalled_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It was read."""
+        super().resume_writing()
+        self.drop(self.stalled_timer)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """There is nothing to wait for any more."""
+        super().connection_lost(exc)
+        self.drop(self.head_timer)
+        self.drop(self.stalled_timer)
+
+    def drop(self, timer: asyncio.TimerHandle | None) -> None:
+        """Stop waiting."""
+        if timer is not None:
+            timer.cancel()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is not HTTP, or has too long a head, in the shape of all errors."""
+        response = answer(400, "the request is not HTTP/1.1, or its head is longer than "
+                               f"{self.bounds.head_bytes:,} bytes", code="http")  # fmt: skip
+        body = bytes(response.body)
+        head = f"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+        self.transport.write(f"{head}connection: close\r\n\r\n".encode() + body)
+        self.transport.close()
+
+
 def bounded(bounds: Bounds) -> type[asyncio.Protocol]:
     """uvicorn's protocol with bounds."""
-
-    class Bounded(H11Protocol):
-        """One connection."""
-
-        head_timer: asyncio.TimerHandle | None = None
-        stalled_timer: asyncio.TimerHandle | None = None
-
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            """Begin to wait for the first request."""
-            super().connection_made(transport)
-            if len(self.connections) > bounds.connections:
-                transport.abort()
-                return
-            self.watch_head()
-
-        def data_received(self, data: bytes) -> None:
-            """Some bytes, of which some may be the beginning of a head."""
-            super().data_received(data)
-            self.watch_head()
-
-        def watch_head(self) -> None:
-            """Begin to wait for a whole head where one is due, and stop where it has come."""
-            cycle: Any = self.cycle  # None before the first request, whatever its type says
-            if cycle is not None and not cycle.response_complete:
-                self.drop(self.head_timer)
-                self.head_timer = None
-            elif self.head_timer is None:
-                self.head_timer = self.loop.call_later(bounds.head_seconds, self.transport.abort)
-
-        def pause_writing(self) -> None:
-            """What was sent is not read: begin to wait."""
-            super().pause_writing()
-            self.stalled_timer = self.loop.call_later(bounds.stalled_seconds, self.transport.abort)
-
-        def resume_writing(self) -> None:
-            """It was read."""
-            super().resume_writing()
-            self.drop(self.stalled_timer)
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            """There is nothing to wait for any more."""
-            super().connection_lost(exc)
-            self.drop(self.head_timer)
-            self.drop(self.stalled_timer)
-
-        def drop(self, timer: asyncio.TimerHandle | None) -> None:
-            """Stop waiting."""
-            if timer is not None:
-                timer.cancel()
-
-        def send_400_response(self, msg: str) -> None:
-            """Refuse what is not HTTP, or has too long a head, in the shape of all errors."""
-            response = answer(400, "the request is not HTTP/1.1, or its head is longer than "
-                                   f"{bounds.head_bytes:,} bytes", code="http")  # fmt: skip
-            body = bytes(response.body)
-            head = f"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
-            self.transport.write(f"{head}connection: close\r\n\r\n".encode() + body)
-            self.transport.close()
-
-    found: Any = Bounded
-    return found  # type: ignore[no-any-return]
+    return type("Bounded", (Bounded,), {"bounds": bounds})
