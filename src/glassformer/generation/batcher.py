@@ -146,10 +146,10 @@ class Batcher:
                 self.take(live, row[np.newaxis], [])
 
     def note(self, tokens: int, seconds: float) -> None:
-        """So many tokens of prompts took so long. First passes, which prepare for all others, soon count no more."""
+        """So many tokens of prompts took so long. What prepares for later passes, or is held up, hardly counts."""
         if tokens >= FEWEST:
             before, found = self.seconds_per_token, seconds / tokens
-            self.seconds_per_token = 0.7 * before + 0.3 * found if 0.0 < before < found else found
+            self.seconds_per_token = min(found, 1.05 * before) if before > 0.0 else found
 
     def decode(self, decoding: Sequence[Live], *, alone: bool) -> None:
         """Read the token that each text chose last, and guesses of those behind it, and choose the next ones."""

@@ -18,7 +18,7 @@ from glassformer.generation.options import is_int, is_number
 from glassformer.generation.serving_errors import BusyError
 from glassformer.runtime.kv_cache import BLOCK_TOKENS
 
-FEWEST = 16  # tokens of prompts beside running texts, however long they take: fewer would hardly be quicker
+FEWEST = 32  # tokens of prompts beside running texts, however long they take: fewer would hardly be quicker
 
 
 @dataclass(frozen=True)
