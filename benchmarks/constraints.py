@@ -79,7 +79,7 @@ def per_token(model: TextModel, tokens: int, seed: int, constraint: Constraint |
 def mask_seconds(constraint: Constraint, tokenizer: Tokenizer, vocab_size: int, tokens: int) -> float:
     """What a step takes more than a free choice: the median of the second of two equal texts."""
     known, ends = tokenizer.vocabulary.tokens, set(tokenizer.special_tokens.values())
-    masks = Masks(constraint.grammar, trie_of(known, ends, vocab_size))
+    masks = Masks(constraint.grammar, trie_of(known, ends, vocab_size), ends)
     names = [known.get(token, b"") for token in range(vocab_size)]
     sampler, rng, spent = Sampler(vocab_size), np.random.default_rng(0), list[float]()
     rows = [(rng.standard_normal(vocab_size) * 4).astype(np.float32) for _ in range(8)]
@@ -88,7 +88,7 @@ def mask_seconds(constraint: Constraint, tokenizer: Tokenizer, vocab_size: int, 
         for place in range(tokens):
             row, chosen = rows[place % 8], [1] * place
             start = time.perf_counter()
-            token, _ = choose(row, [1], chosen, DRAWN, sampler, guide.allowed(tokens - place))
+            token, _ = choose(row, [1], chosen, DRAWN, sampler, guide.mask(tokens - place))
             guide.push(token, tokens - place - 1)
             held = time.perf_counter() - start
             spent.append(held - seconds(lambda: choose(row, [1], chosen, DRAWN, sampler)))  # noqa: B023

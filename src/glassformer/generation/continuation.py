@@ -151,7 +151,7 @@ class Continuation:
             LogitsError: if the logits allow no choice.
         """
         options = self._options
-        mask = None if self._guide is None else self._guide.allowed(self.left)
+        mask = None if self._guide is None else self._guide.mask(self.left)
         token, own = choose(logits, self.prompt, self.generated, options.sampling, sampler, mask)
         logprob = TokenLogprob(token, own, leaders(logits, options.logprobs, sampler))
         text = self._accept(token)

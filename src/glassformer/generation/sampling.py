@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from glassformer.generation import penalties
 from glassformer.generation.errors import LogitsError
@@ -76,7 +75,7 @@ def choose(
     generated: Sequence[int],
     options: SamplingOptions,
     sampler: Sampler,
-    mask: npt.NDArray[np.bool_] | None = None,
+    mask: Float32 | None = None,
 ) -> tuple[int, float]:
     """The next token's id, and its log-probability under the model.
 
@@ -86,14 +85,14 @@ def choose(
         generated: ids chosen so far; their number selects the random number, so equal seeds give equal tokens.
         options: how to choose.
         sampler: for this vocabulary.
-        mask: [vocab_size], the tokens that a constraint allows; None: all.
+        mask: [vocab_size], added to the logits: 0 for what a constraint allows, minus infinity for the rest; None: all.
 
     Raises:
         LogitsError: if the logits allow no choice.
     """
     allowed = None if plain(options) else penalized(logits, prompt, generated, options)
     if mask is not None:
-        allowed = np.where(mask, logits if allowed is None else allowed, np.float32(-np.inf))
+        allowed = (logits if allowed is None else allowed) + mask
     if allowed is not None:
         check_logits(logits, len(prompt) + len(generated))  # a penalty may hide what is wrong with them
     asked, number = (None, 0.0) if options.greedy else (cut(options), uniform(options.seed, len(generated)))

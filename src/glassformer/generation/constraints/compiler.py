@@ -35,13 +35,13 @@ class Compiler:
             ConstraintError: if the vocabulary cannot spell any text of the constraint.
         """
         with self._lock:
-            return Guide(self._masks_of(constraint, self._special | end_ids), self._bytes, end_ids)
+            return Guide(self._masks_of(constraint, end_ids), self._bytes, end_ids)
 
-    def _masks_of(self, constraint: Constraint, silent: frozenset[int]) -> Masks:
-        key = constraint.key, silent
+    def _masks_of(self, constraint: Constraint, end_ids: frozenset[int]) -> Masks:
+        key = constraint.key, end_ids
         masks = self._masks.pop(key, None)
         if masks is None:
-            masks = Masks(constraint.grammar, self._trie(silent))
+            masks = Masks(constraint.grammar, self._trie(self._special | end_ids), end_ids)
         self._masks[key] = masks
         while len(self._masks) > MAX_KEPT:
             self._masks.popitem(last=False)

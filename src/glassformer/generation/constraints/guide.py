@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-import numpy as np
-import numpy.typing as npt
-
 from glassformer.generation.constraints.errors import ConstraintError
-from glassformer.generation.constraints.masks import Masks
+from glassformer.generation.constraints.masks import Float32, Masks
 
 
 class Guide:
@@ -23,13 +20,13 @@ class Guide:
     """
 
     def __init__(self, masks: Masks, tokens: list[bytes], end_ids: Collection[int]) -> None:
-        """`tokens`: the bytes of every id; `end_ids`: ids that end a text, allowed where it is complete.
+        """`tokens`: the bytes of every id; `end_ids`: those of the masks.
 
         Raises:
             ConstraintError: if only the empty text fulfils the constraint.
         """
         self._masks, self._tokens = masks, tokens
-        self._end_ids = list(end_ids)
+        self._end_ids = frozenset(end_ids)
         self._state = masks.machine.start
         self.finished = False
         if not self._state.threads:
@@ -40,32 +37,27 @@ class Guide:
         """Whether the text so far fulfils the constraint."""
         return self._state.accepting
 
-    def allowed(self, left: int) -> npt.NDArray[np.bool_]:
-        """bool [vocab_size], the tokens that may come next.
+    def mask(self, left: int) -> Float32:
+        """float32 [vocab_size], to be added to the logits: 0 for tokens that may come next, else minus infinity.
 
         Args:
             left: how many tokens may still come, this one included.
         """
         mask = self._masks.of(self._state)
-        allowed = self._closing(left) if mask.worst >= left else mask.allowed
-        if not (self.complete and self._end_ids):
-            return allowed
-        ending = allowed.copy()
-        ending[self._end_ids] = True
-        return ending
+        return mask.row if mask.worst < left else self._closing(left)
 
-    def _closing(self, left: int) -> npt.NDArray[np.bool_]:
+    def _closing(self, left: int) -> Float32:
         """Tokens behind which the text can be completed in time; all that are possible where there are none."""
-        found = self._masks.costs(self._state) < left
-        if found.any() or self.complete:
-            return found
-        return self._masks.of(self._state).allowed
+        row = self._masks.row(self._state, left)
+        if self.complete or not row.all():
+            return row
+        return self._masks.of(self._state).row
 
     def push(self, token: int, left: int) -> None:
         """The text goes on with an allowed token, behind which `left` may come."""
         if token in self._end_ids:
             return
-        state = self._masks.machine.after(self._state, self._tokens[token])
+        state = self._masks.after(self._state, token, self._tokens[token])
         if state is None:
             raise ConstraintError(f"token {token} is not allowed here")
         self._state = state
@@ -75,4 +67,4 @@ class Guide:
         """Whether a complete text has no end token to choose, and nothing else can be completed in time."""
         if self._end_ids or left == 0:
             return False
-        return self._masks.of(self._state).worst >= left and not self._closing(left).any()
+        return self._masks.of(self._state).worst >= left and bool(self._closing(left).all())

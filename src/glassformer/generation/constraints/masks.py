@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +13,10 @@ from glassformer.generation.constraints.grammar import Grammar
 from glassformer.generation.constraints.machine import FAR, Machine, State, Tail, Thread
 from glassformer.generation.constraints.trie import Int32, Reach, Trie, reach
 
-MASK_BYTES = 256 << 20  # of masks that are kept, in all
-COST_BYTES = 32 << 20  # of costs that are kept, in all
-WALK_BYTES = 128 << 20  # of walks from the root that are kept
+# Of what is kept for one constraint: masks, costs, walks from the root.
+MASK_BYTES, COST_BYTES, WALK_BYTES = 48 << 20, 16 << 20, 24 << 20
+STEPS = 20_000  # from state to state by a token, that are kept; states whose masks are
+Float32 = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,12 +24,18 @@ class Mask:
     """What may come after a state.
 
     Attributes:
-        allowed: bool [vocab_size].
+        row: float32 [vocab_size], to be added to the logits: 0 for what is allowed, minus infinity for the rest.
         worst: the fewest bytes that complete the text after the token that leaves most to do; -1 if none is allowed.
     """
 
-    allowed: npt.NDArray[np.bool_]
+    row: Float32
     worst: int
+
+    @property
+    def allowed(self) -> npt.NDArray[np.bool_]:
+        """bool [vocab_size], the tokens that may come."""
+        allowed: npt.NDArray[np.bool_] = self.row == 0
+        return allowed
 
 
 class Masks:
@@ -38,37 +46,72 @@ class Masks:
         trie: of the vocabulary.
     """
 
-    def __init__(self, grammar: Grammar, trie: Trie) -> None:
+    def __init__(self, grammar: Grammar, trie: Trie, end_ids: Collection[int] = ()) -> None:
+        """`end_ids`: ids that end a text, allowed where it is complete."""
         self.machine, self.trie = Machine(grammar, trie.alphabet), trie
+        self._end_ids = list(end_ids)
         self._masks: dict[State, Mask] = {}
+        self._shared: dict[State, Mask] = {}
+        self._after: dict[tuple[State, int], State | None] = {}
         self._walks: dict[tuple[Automaton, int, bool], Reach] = {}
         self._walked = 0  # bytes
         self._costs: dict[State, Int32] = {}
 
     def of(self, state: State) -> Mask:
         """The mask of a state."""
-        state = self._sharing(state)
         found = self._masks.get(state)
         if found is None:
-            if (len(self._masks) + 1) * len(self.trie.node) > MASK_BYTES:
+            found = self._shared_mask(self._sharing(state))
+            if len(self._masks) >= STEPS:
                 self._masks.clear()
-            costs = self.costs(state)
-            allowed = costs < FAR
-            found = self._masks[state] = Mask(allowed, int(costs.max(where=allowed, initial=-1)))
+            self._masks[state] = found
         return found
+
+    def _shared_mask(self, state: State) -> Mask:
+        found = self._shared.get(state)
+        if found is None:
+            costs = self._computed(state)
+            found = Mask(self._row(state, costs < FAR), int(costs.max(where=costs < FAR, initial=-1)))
+            if (len(self._shared) + 1) * found.row.nbytes > MASK_BYTES:
+                self._shared.clear()
+                self._masks.clear()
+            self._shared[state] = found
+        return found
+
+    def row(self, state: State, left: int) -> Float32:
+        """The mask of tokens behind which fewer than `left` bytes complete the text; see `Mask.row`."""
+        return self._row(state, self.costs(state) < left)
+
+    def _row(self, state: State, allowed: npt.NDArray[np.bool_]) -> Float32:
+        row = np.where(allowed, np.float32(0), np.float32(-np.inf))
+        if state.accepting:
+            row[self._end_ids] = 0
+        return row
+
+    def after(self, state: State, token: int, data: bytes) -> State | None:
+        """The state after a token of these bytes; None if it is not allowed."""
+        key = state, token
+        if key not in self._after:
+            if len(self._after) >= STEPS:
+                self._after.clear()
+            self._after[key] = self.machine.after(state, data)
+        return self._after[key]
 
     def costs(self, state: State) -> Int32:
         """int32 [vocab_size], the fewest bytes that complete the text behind each token; FAR: not allowed."""
         state = self._sharing(state)
         found = self._costs.get(state)
         if found is None:
-            cost = self._walk(state)
-            cost[0] = FAR  # tokens without text
-            found = cost[self.trie.node]
+            found = self._computed(state)
             if (len(self._costs) + 1) * found.nbytes > COST_BYTES:
                 self._costs.clear()
             self._costs[state] = found
         return found
+
+    def _computed(self, state: State) -> Int32:
+        cost = self._walk(state)
+        cost[0] = FAR  # tokens without text
+        return cost[self.trie.node]
 
     def _sharing(self, state: State) -> State:
         """The same, where counts go beyond what one token can reach: such states have one mask."""
