@@ -271,7 +271,7 @@ def test_room_goes_to_the_shortest_and_half_of_it_to_the_first() -> None:
     assert shares([], 101) == []
 
 
-@pytest.mark.parametrize(("seconds", "expected"), [(0.0, 200), (1e-4, 200), (5e-4, 96), (1e-3, 32), (1.0, 32)])
+@pytest.mark.parametrize(("seconds", "expected"), [(0.0, 200), (1e-4, 200), (5e-4, 64), (1e-3, 32), (1.0, 32)])
 def test_slow_prompts_are_read_in_smaller_pieces_beside_texts(seconds: float, expected: int) -> None:
     scheduler, reader = scheduler_of(40, prefixes=False, shared_prompt_tokens=200, stall=0.05)
     running, long = request_of(5, 90, 1), request_of(200, 9, 2)
