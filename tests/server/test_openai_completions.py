@@ -1,5 +1,6 @@
 """/v1/completions, driven by the official client: what it writes is what the model writes alone."""
 
+import asyncio
 import math
 
 import pytest
@@ -159,6 +160,22 @@ def test_the_context_window_ends_a_text(client, story):
         create(client, prompt=[5] * (story.config.n_positions + 1))
     assert caught.value.code == "context_length_exceeded"
     assert "513" in str(caught.value)
+
+
+def test_streams_beside_each_other_are_what_each_is_alone(server, story):
+    prompts = [PROMPT, "The cat", "Once upon a time", "One day, Tom"] * 3
+
+    async def written(client, seed, prompt):
+        parts = await client.completions.create(model="story", prompt=prompt, seed=seed, max_tokens=20, temperature=1,
+                                                stream=True)  # fmt: skip
+        return "".join([part.choices[0].text async for part in parts])
+
+    async def together():
+        async with openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as client:
+            return await asyncio.gather(*(written(client, seed, prompt) for seed, prompt in enumerate(prompts)))
+
+    alone = [story.generate(prompt, seed=seed, max_new_tokens=20, temperature=1) for seed, prompt in enumerate(prompts)]
+    assert asyncio.run(together()) == [each.text for each in alone]
 
 
 def test_a_stream_that_is_closed_ends_its_request(server, client):

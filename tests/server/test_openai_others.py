@@ -2,6 +2,7 @@
 
 import base64
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -123,6 +124,14 @@ def test_captures_come_with_the_ordinary_answer(plain, story):
     assert len(arrays) == 1 + story.config.n_layer
     for name, expected in cache.items():
         assert np.array_equal(array(arrays[name]), expected), name
+
+
+def test_those_who_look_take_turns(server, plain, story):
+    body = {"prompt": TEXT, "temperature": 0, "max_tokens": 4, "inspect": {"capture": ["hook_embed"]}}
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: plain.post("/v1/completions", json=body).json(), range(8)))
+    assert len({each["choices"][0]["text"] for each in answers}) == 1
+    assert len({each["inspect"]["arrays"]["hook_embed"]["float32"] for each in answers}) == 1
 
 
 def test_interventions_change_the_answer_and_nothing_else(plain, story):

@@ -68,6 +68,12 @@ class Looked:
 
 
 async def look(service: Service, job: Job, wanted: Look) -> Looked:
+    """What is wanted, once nobody else looks."""
+    async with service.looking:
+        return await look_alone(service, job, wanted)
+
+
+async def look_alone(service: Service, job: Job, wanted: Look) -> Looked:
     """A continuation with the arrays of sites, computed by itself, a token at a time between the engine's steps.
 
     Arrays of all passes are joined, so that there is a row for each token that was read: prompt and continuation but

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from time import time
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ class Service:
         keep_alive: seconds without a token after which a stream sends a comment.
         created: when the server started, in seconds since 1970.
         counters: what was asked so far.
+        looking: held by the one request that captures, since arrays are large.
         driver: runs between the engine's steps what needs no batch: embeddings, scores of prompts, captures.
     """
 
@@ -39,6 +41,7 @@ class Service:
     keep_alive: float = 10.0
     created: int = field(default_factory=lambda: int(time()))
     counters: Counters = field(default_factory=Counters)
+    looking: asyncio.Lock = field(default_factory=asyncio.Lock)
     driver: Driver = field(init=False)
 
     def __post_init__(self) -> None:
