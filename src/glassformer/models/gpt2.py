@@ -18,7 +18,7 @@ from glassformer.models.fusion import Rows, activated, added, attended, normaliz
 from glassformer.models.observer import UNOBSERVED, Observation, Observer
 from glassformer.models.observing import Look, Looks
 from glassformer.models.steps import Steps, run_now
-from glassformer.models.weights import Block, Norm, Weights
+from glassformer.models.weights import Block, Weights
 from glassformer.runtime.arrays import ShapeError
 from glassformer.runtime.batch import Batch, Part, form_of, passes
 from glassformer.runtime.engine import Ops
@@ -225,10 +225,6 @@ class GPT2:
         """The feed-forward network up to its activations: [rows, n_embd] -> [rows, n_inner]."""
         pre, post = f"blocks.{layer}.mlp.hook_pre", f"blocks.{layer}.mlp.hook_post"  # [rows, n_inner] both
         return activated(ops, block.mlp_c_proj.weight, x, block.c_fc, self.config.activation, pre, post, observer)
-
-    def norm(self, ops: Ops, norm: Norm, x: Float32) -> Float32:
-        """Layer normalisation with the model's epsilon.  [rows, n_embd] -> the same."""
-        return ops.layer_norm(x, norm.weight, norm.bias, self.epsilon)
 
     @property
     def epsilon(self) -> float:
