@@ -14,7 +14,7 @@ from glassformer.generation.constraints.machine import FAR, Machine, State, Tail
 from glassformer.generation.constraints.trie import Int32, Reach, Trie, reach
 
 # Of what is kept for one constraint: masks, costs, walks from the root.
-MASK_BYTES, COST_BYTES, WALK_BYTES = 48 << 20, 16 << 20, 24 << 20
+MASK_BYTES, COST_BYTES, WALK_BYTES = 40 << 20, 12 << 20, 16 << 20
 STEPS = 20_000  # from state to state by a token, that are kept; states whose masks are
 Float32 = npt.NDArray[np.float32]
 
