@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("starlette", reason="needs the extra serve")
-pytest.importorskip("httpx", reason="comes with the official client")
+pytest.importorskip("httpx", reason="sends what the official client would not")
 sys.path.insert(0, str(Path(__file__).parents[1] / "server"))
 
 import httpx

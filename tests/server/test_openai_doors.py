@@ -5,6 +5,7 @@ import json
 import pytest
 
 pytest.importorskip("openai", reason="the official client drives the API")
+pytest.importorskip("httpx", reason="sends what the official client would not")
 pytest.importorskip("starlette", reason="needs the extra serve")
 
 import httpx
