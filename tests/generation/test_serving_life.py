@@ -178,7 +178,7 @@ def test_a_storm_of_cancels_leaves_nothing_behind(story: TextModel) -> None:
     gc.collect()
     assert not any(thread.name == "glassformer-engine" for thread in threading.enumerate())
     found = gc.get_objects()
-    assert sum(isinstance(each, KVCache) for each in found) == caches
+    assert sum(type(each) is KVCache for each in found) == caches
     assert not any(isinstance(each, KVPool) and each.blocks == 40 for each in found)
 
 
