@@ -1,6 +1,6 @@
 """The definition of sampling, in NumPy: temperature, filters and draw, in the order in which they apply.
 
-`Sampler.choose` computes the same, compiled; the tests hold it to the tokens that this file gives. It is here to be read.
+`Sampler.choose` computes the same, compiled; tests hold it to the tokens that this file gives. It is here to be read.
 
 Logits and weights are float32 [vocab_size]. A removed token has the logit minus infinity, or the weight 0. Candidates
 are ranked by descending value, equal values by ascending id, so that no result depends on a sorting algorithm. Weights

@@ -263,7 +263,8 @@ def reference_stream(result: Any, p: PointerValue, x: Any) -> None:
 
 
 def lower_stream(b: Builder, result: Any, p: Arg, x: Arg) -> str:
-    b.line(f"store {llvm_type(x.kind)} {x.text}, ptr {p.text}, align {x.kind.bits // 8 * x.kind.lanes}, !nontemporal !{{i32 1}}")
+    size = x.kind.bits // 8 * x.kind.lanes
+    b.line(f"store {llvm_type(x.kind)} {x.text}, ptr {p.text}, align {size}, !nontemporal !{{i32 1}}")
     return ""
 
 

@@ -22,7 +22,7 @@ from glassformer.server.openai.service import Service
 from glassformer.server.openai.usage import Usage
 
 KEYS = ("model", "input", "encoding_format", "dimensions", "pooling", *IGNORED)
-SITE = "ln_final.hook_normalized"  # normalised, before its scale and offset, which are folded into the head
+SITE = "ln_final.hook_normalized"  # what the head reads: normalised, scale and offset applied
 Float32 = npt.NDArray[np.float32]
 
 
