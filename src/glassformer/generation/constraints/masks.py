@@ -163,23 +163,17 @@ class Masks:
             once: whether it comes to no node twice.
         """
         automaton, _, least, most, tail = thread
-        nodes, states = found.nodes, found.states
-        costs = automaton.distance[states]
+        nodes, costs, used, ends = found.nodes, found.costs, found.used, found.ends
         rest = 0 if tail is None else tail.cost
-        if most == 0:
-            ends = automaton.accepting[states]
-        else:
-            whole = (states == 0) & (found.done > 0)
-            used = found.done - whole  # further texts, of which `least` and `most` are counted
-            alive = used <= most if most is not None else np.ones(len(used), np.bool_)
-            nodes, costs, used, whole = nodes[alive], costs[alive], used[alive], whole[alive]
-            costs = np.where(whole, np.int32(0), costs)
-            costs = costs + np.maximum(least - used, 0) * automaton.distance[0]
-            ends = whole & (used >= least)
-        costs = np.minimum(costs + rest, FAR - 1).astype(np.int32)
+        if least or (most is not None and found.most_used > most):
+            limit = found.most_used if most is None else most
+            alive = used <= limit
+            ends = ends[(found.ends_used >= least) & (found.ends_used <= limit)]
+            nodes, costs = nodes[alive], costs[alive] + np.maximum(least - used[alive], 0) * automaton.distance[0]
+        costs = np.minimum(costs + rest, FAR - 1).astype(np.int32, copy=False)
         if once:
             cost[nodes] = np.minimum(cost[nodes], costs)
         else:
             np.minimum.at(cost, nodes, costs)
-        if ends.any():
-            behind.setdefault(tail, []).append(nodes[ends])
+        if len(ends):
+            behind.setdefault(tail, []).append(ends)

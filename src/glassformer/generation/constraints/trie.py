@@ -79,13 +79,20 @@ class Reach:
     """Where an automaton comes to on a walk down the tree; a node may be there in several states.
 
     Attributes:
-        nodes, states: int32 [found].
-        done: int32 [found], how many whole texts of the automaton were read, where it begins again after each.
+        nodes: int32 [found].
+        costs: int32 [found], the fewest bytes that complete the text of the automaton which is under way.
+        used: int32 [found], how many texts of it were begun behind the first one; 0 where it does not begin again.
+        ends: int32 [ends], nodes with children where a text of the automaton ends.
+        ends_used: int32 [ends], the same as `used`.
+        most_used: the greatest of `used`.
     """
 
     nodes: Int32
-    states: Int32
-    done: Int32
+    costs: Int32
+    used: Int32
+    ends: Int32
+    ends_used: Int32
+    most_used: int
 
 
 def reach(trie: Trie, automaton: Automaton, nodes: Int32, state: int, again: bool) -> Reach:
@@ -112,7 +119,18 @@ def reach(trie: Trie, automaton: Automaton, nodes: Int32, state: int, again: boo
             states, done = np.where(whole, np.int32(0), states), done + whole
         found.append((nodes, states, done))
     joined = [np.concatenate(each) for each in zip(*found, strict=True)] if found else [np.zeros(0, np.int32)] * 3
-    return Reach(*(each.astype(np.int32, copy=False) for each in joined))
+    nodes, states, done = (each.astype(np.int32, copy=False) for each in joined)
+    return _reached(trie, automaton, nodes, states, done, again)
+
+
+def _reached(trie: Trie, automaton: Automaton, nodes: Int32, states: Int32, done: Int32, again: bool) -> Reach:
+    """What states say about nodes: `done` texts were read before, the last of them just now where the state is 0."""
+    whole = (states == 0) & (done > 0) if again else automaton.accepting[states]
+    costs = automaton.distance[states]
+    if again:
+        costs, done = np.where(whole, np.int32(0), costs), done - whole
+    ends = whole & (trie.count[nodes] > 0)
+    return Reach(nodes, costs, done, nodes[ends], done[ends], int(done.max(initial=0)))
 
 
 def _below(trie: Trie, nodes: Int32) -> tuple[Int32, Int32]:
