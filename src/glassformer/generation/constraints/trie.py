@@ -102,16 +102,15 @@ def reach(trie: Trie, automaton: Automaton, nodes: Int32, state: int, again: boo
         nodes: int32 [starts].
         again: whether it begins again after a whole text; no text is then the beginning of another.
     """
-    column = automaton.classes[trie.byte]
     states, done = np.full(len(nodes), state, np.int32), np.zeros(len(nodes), np.int32)
     found = []
     while len(nodes):
         if len(nodes) > CROWD and (states == states[0]).all() and not done.any():
-            nodes, states = _below_many(trie, automaton, nodes, int(states[0]), column)
+            nodes, states = _below_many(trie, automaton, nodes, int(states[0]))
             done = np.zeros(len(nodes), np.int32)
         else:
             nodes, places = _below(trie, nodes)
-            states, done = automaton.table[states[places], column[nodes]], done[places]
+            states, done = automaton.table[states[places], automaton.classes[trie.byte[nodes]]], done[places]
             alive = states != DEAD
             nodes, states, done = nodes[alive], states[alive], done[alive]
         if again:
@@ -141,11 +140,9 @@ def _below(trie: Trie, nodes: Int32) -> tuple[Int32, Int32]:
     return (shift[places] + np.arange(len(places))).astype(np.int32), places
 
 
-def _below_many(
-    trie: Trie, automaton: Automaton, nodes: Int32, state: int, column: npt.NDArray[np.uint8]
-) -> tuple[Int32, Int32]:
+def _below_many(trie: Trie, automaton: Automaton, nodes: Int32, state: int) -> tuple[Int32, Int32]:
     """The children of many nodes in one state that the automaton comes to, and their states."""
-    after = automaton.table[state][column]  # [nodes of the tree]
+    after = automaton.table[state][automaton.classes][trie.byte]  # [nodes of the tree]
     among = np.zeros(len(trie.byte), np.bool_)
     among[nodes] = True
     candidates = np.flatnonzero(after != DEAD)
