@@ -33,6 +33,9 @@ class PagedNetwork(Network[KVCache], Protocol):
     def layout(self) -> Layout:
         """Where a position's keys and values lie."""
 
+    def keep_plans(self, nbytes: int) -> None:
+        """Let plans of so many bytes wait to be used again."""
+
 
 @dataclass(eq=False)
 class Live:

@@ -29,6 +29,7 @@ from glassformer.runtime.kv_cache import KVPool
 
 Result = TypeVar("Result")
 Command = Callable[[], None]
+PLANS = 64 << 20  # bytes of plans: those of long prompts and of many texts take turns
 STOPPED = "the engine was stopped before this request had ended"
 
 
@@ -70,7 +71,9 @@ class Engine:
     def __init__(self, model: TextModel, config: ServingConfig | None = None) -> None:
         self.model, self.config = model, config or ServingConfig()
         memory = memory_for(model, self.config)
-        self.batcher = Batcher(cast(PagedNetwork, model.network), memory, self.config.limits)
+        network = cast(PagedNetwork, model.network)
+        network.keep_plans(PLANS)
+        self.batcher = Batcher(network, memory, self.config.limits)
         self._started = time.monotonic()
         self._changed = threading.Condition()
         self._commands: deque[Command] = deque()

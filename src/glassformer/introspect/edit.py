@@ -35,7 +35,7 @@ Int32 = npt.NDArray[np.int32]
 ModelT = TypeVar("ModelT", bound="TextModel")
 Part = tuple[Int32, KVCache]
 
-SHARED = frozenset(("weights", "ops", "layout", "places", "steps", "scale", "norm", "epsilon"))
+SHARED = frozenset(("weights", "ops", "layout", "places", "steps", "keep_plans", "scale", "epsilon"))
 KEPT = 64  # lengths of prompts whose edits are kept
 # Sites that are exposed by other kernels than the fused ones, which round differently: a network that changes one of
 # them takes those kernels in every pass, whether or not it has a position to change, or tokens would depend on chunks.

@@ -133,6 +133,11 @@ class GPT2:
         self.steps.decode(form, (ids[:1], cache), sampler, count, look, [Run(0, 0, cache.length, 1)])
         cache.advance(count)
 
+    def keep_plans(self, nbytes: int) -> None:
+        """Let plans with buffers of so many bytes wait to be used again, where batches of many forms take turns."""
+        if self.steps is not None:
+            self.steps.kept = max(self.steps.kept, nbytes)
+
     def check(self, ids: Int32, cache: KVCache) -> None:
         """Refuse tokens that there is no room for, and ids beyond the vocabulary, which kernels look up unchecked."""
         cache.check_room(len(ids))

@@ -23,9 +23,7 @@ Float32 = npt.NDArray[np.float32]
 Forward = Callable[[Ops, Batch, Observer], Float32]
 
 FEW = 8  # rows, for which a pass does little but read the weights
-# Of buffers, in plans that wait to be used again. Large ones come in turns, such as a prompt's and those of many texts:
-# so many of the largest may be kept too.
-KEPT_BYTES, KEPT_LARGEST = 16 << 20, 4
+KEPT_BYTES = 16 << 20  # of buffers, in plans that wait to be used again
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +58,7 @@ class Steps:
 
     def __init__(self, executor: Eager, forward: Forward) -> None:
         self.executor, self.forward = executor, forward
+        self.kept = KEPT_BYTES  # more where batches of many forms take turns
         self.steps: OrderedDict[Hashable, Step] = OrderedDict()
         self.turn = threading.Lock()  # plans have one set of buffers
 
@@ -104,8 +103,7 @@ class Steps:
     def forget(self) -> None:
         """Drop the plans that were not used for longest, beyond what may be kept. The newest stays."""
         sizes = [step.plan.nbytes + step.logits.nbytes for step in self.steps.values()]
-        room = max(KEPT_BYTES, KEPT_LARGEST * max(sizes))
-        while sum(sizes) > room and len(sizes) > 1:
+        while sum(sizes) > self.kept and len(sizes) > 1:
             self.steps.popitem(last=False)
             sizes.pop(0)
 
