@@ -179,7 +179,7 @@ def test_a_storm_of_cancels_leaves_nothing_behind(story: TextModel) -> None:
     assert not any(thread.name == "glassformer-engine" for thread in threading.enumerate())
     found = gc.get_objects()
     assert sum(type(each) is KVCache for each in found) == caches
-    assert not any(isinstance(each, KVPool) and each.blocks == 40 for each in found)
+    assert not any(type(each) is KVPool and each.blocks == 40 for each in found)
 
 
 def test_idle_engines_use_no_time(story: TextModel) -> None:
