@@ -30,7 +30,10 @@ def parse(function: Any) -> tuple[ast.FunctionDef, SourceMap]:
     file = inspect.getsourcefile(function) or "<kernel>"
     source_map = SourceMap(file, first, indent, dedented.splitlines())
     if not isinstance(definition, ast.FunctionDef):
-        raise KernelError("a kernel is a plain function", source_map.span(definition))
+        if function.__code__.co_name == "<lambda>":
+            raise KernelError("a kernel is a plain function", source_map.span(definition))
+        # What `exec` made has no source, but Python may take that of the command line for it.
+        raise OperandError(f"{name}: a kernel is a plain function in a source file that can be read; found other lines")
     return definition, source_map
 
 
