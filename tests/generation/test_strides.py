@@ -10,7 +10,8 @@ from glassformer.generation import decode
 from glassformer.generation.decode import Stride
 from glassformer.generation.errors import LogitsError
 from glassformer.generation.model import TextModel
-from glassformer.runtime.sampling import MOST
+from glassformer.runtime.arrays import ShapeError
+from glassformer.runtime.sampling import MOST, Sampler
 
 WAYS: list[dict[str, Any]] = [
     {"do_sample": False},
@@ -88,3 +89,17 @@ def test_a_stride_grows_while_nobody_waits_for_it() -> None:
     assert stride.count == 2
     stride.begin()
     assert stride.count == 1
+
+
+@pytest.mark.parametrize("count", [0, -1, MOST + 1])
+def test_more_tokens_than_there_is_room_for_are_refused(story: TextModel, count: int) -> None:
+    network: Any = story.network
+    sampler, cache = Sampler(story.config.vocab_size), network.new_cache(64)
+    network.forward(np.ones(3, np.int32), cache)
+    sampler.ask(None, ())
+    with pytest.raises(ShapeError, match=f"{count} tokens in one go; this sampler has room for 1 to {MOST}"):
+        network.decode(5, cache, sampler, count)
+    network.decode(5, cache, sampler, MOST)
+    with pytest.raises(ShapeError, match="room for 1 to 0"):
+        network.decode(5, cache, sampler, 1)
+    assert cache.length == 3 + MOST

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -16,6 +16,15 @@ from glassformer.model import Model
 def story() -> Model:
     """The embedded model."""
     return glassformer.load()
+
+
+@pytest.fixture(scope="module")
+def server(story: Model) -> Iterator[Any]:
+    """The whole interface over it, on a port."""
+    from openai_server import running
+
+    with running(story) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -9,15 +9,8 @@ pytest.importorskip("openai", reason="the official client drives the API")
 pytest.importorskip("starlette", reason="needs the extra serve")
 
 import openai
-from openai_server import running
 
 PROMPT = "Once upon a time there was a little girl named Ivy. One day,"
-
-
-@pytest.fixture(scope="module")
-def server(story):
-    with running(story) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -13,15 +13,8 @@ pytest.importorskip("starlette", reason="needs the extra serve")
 
 import httpx
 import openai
-from openai_server import running
 
 TEXT = "Once upon a time there was a little girl named Ivy."
-
-
-@pytest.fixture(scope="module")
-def server(story):
-    with running(story) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ pytest.importorskip("openai", reason="the official client drives the API")
 pytest.importorskip("starlette", reason="needs the extra serve")
 
 import openai
-from openai_server import running
 
 SCHEMA = {
     "type": "object",
@@ -21,12 +20,6 @@ SCHEMA = {
     "additionalProperties": False,
 }
 MESSAGES = [{"role": "user", "content": "Who is it?"}]
-
-
-@pytest.fixture(scope="module")
-def server(story):
-    with running(story) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

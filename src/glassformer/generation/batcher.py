@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from glassformer.generation.continuation import Continuation, Step
-from glassformer.generation.decode import Stride, run_on
+from glassformer.generation.decode import Stride, run_on, take_guessed
 from glassformer.generation.live_stream import LiveStream
 from glassformer.generation.network import Float32, Network, TokenIds, decoder_of
 from glassformer.generation.scheduler import FEWEST, Limits, Request, Scheduler, Turn
@@ -197,18 +197,10 @@ class Batcher:
         self.advance(live, known)
 
     def take(self, live: Live, logits: Float32, draft: Sequence[int]) -> None:
-        """Choose a token from the first of logits [1 + guesses, vocab_size], and from the next while a guess is right.
-
-        What is wrong with the logits ends this text alone.
-        """
-        text, known = live.text, live.chosen
+        """Go on with the tokens of logits [1 + guesses, vocab_size]; what is wrong with them ends this text alone."""
+        known = live.chosen
         try:
-            step = text.take(logits[0], self.sampler, live.since, drafted=len(draft))
-            self.push(live, step)
-            for guess, row in zip(draft, logits[1:], strict=True):
-                if text.reason is not None or guess != step.token.id:
-                    break
-                step = text.take(row, self.sampler, time.perf_counter(), guessed=True)
+            for step in take_guessed(live.text, logits, draft, self.sampler, live.since):
                 self.push(live, step)
         except Exception as error:
             self.fail(live, error)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from glassformer.generation.continuation import Continuation, Step
-from glassformer.generation.network import Decoder, Network, decoder_of
+from glassformer.generation.network import Decoder, Float32, Network, decoder_of
 from glassformer.runtime.sampling import MOST, Sampler
 
 PATIENCE = 0.012  # seconds that tokens may wait for those behind them, too short to be seen
@@ -32,16 +32,26 @@ def steps(network: Network[Any], text: Continuation) -> Iterator[Step]:
             continue
         logits = network.forward(text.unread(draft), cache, last_only=not draft)  # [1 + guesses, vocab_size]
         text.passed(1 + len(draft), time.perf_counter() - start)
-        step = text.take(logits[0], sampler, start, drafted=len(draft))
-        yield step
-        for guess, row in zip(draft, logits[1:], strict=True):
-            if text.reason is not None or guess != step.token.id:
-                break
-            step = text.take(row, sampler, time.perf_counter(), guessed=True)
-            yield step
+        yield from take_guessed(text, logits, draft, sampler, start)
         if draft:
             cache.truncate(len(text.prompt) + len(text.generated) - 1)
             stride.begin()
+
+
+def take_guessed(
+    text: Continuation, logits: Float32, draft: Sequence[int], sampler: Sampler, start: float
+) -> Iterator[Step]:
+    """Choose a token from the first of logits [1 + guesses, vocab_size], and from the next while a guess is right.
+
+    start: when the work for the first one began, by `time.perf_counter`.
+    """
+    step = text.take(logits[0], sampler, start, drafted=len(draft))
+    yield step
+    for guess, row in zip(draft, logits[1:], strict=True):
+        if text.reason is not None or guess != step.token.id:
+            return
+        step = text.take(row, sampler, time.perf_counter(), guessed=True)
+        yield step
 
 
 class Stride:

@@ -121,6 +121,7 @@ class GPT2:
         The sampler has been asked for so many tokens. The last one is not read, as with `forward`. observation: what is
         captured at each step, into a frame of so many steps.
         """
+        sampler.check_room(count)
         ids = np.full(count, token, np.int32)  # of which the first counts
         self.check(ids, cache)
         look = None if observation is None else Look(observation, frame, self.places)

@@ -89,6 +89,12 @@ class Sampler:
             self._fractions[:] = cut.temperature, cut.top_p, cut.min_p, cut.typical_p
             self._numbers[: len(numbers)] = [int(number * RANDOM_STEPS) for number in numbers]
 
+    def check_room(self, count: int) -> None:
+        """Refuse to choose more tokens than there is room for since they were asked for."""
+        room = MOST - int(self._counts[sampling.CHOSEN])
+        if not 0 < count <= room:
+            raise ShapeError(f"{count} tokens in one go; this sampler has room for 1 to {room}: ask for fewer, or anew")
+
     def found(self) -> list[tuple[int, float] | None]:
         """The tokens that were chosen since they were asked for, with their log-probabilities.
 
