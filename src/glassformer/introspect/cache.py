@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from glassformer.introspect.errors import IntrospectionError
 from glassformer.introspect.networks import network_of
+from glassformer.introspect.tokens import token_texts
 from glassformer.models.fusion import results_of
 
 if TYPE_CHECKING:
@@ -62,9 +63,8 @@ class ActivationCache(Mapping[str, Float32]):
 
     @property
     def tokens(self) -> list[str]:
-        """The text of each token; its id where the model has no vocabulary."""
-        tokenizer = self.model.tokenizer
-        return [str(i) if tokenizer is None else tokenizer.decode([i]) for i in self.ids]
+        """The text of each token; its id in brackets where the vocabulary has no text for it."""
+        return token_texts(self.model, self.ids)
 
     @property
     def nbytes(self) -> int:
