@@ -70,11 +70,11 @@ WRONG = {
     "max_tokens": [0, -1, 1.5, "5", True, 2**70, {}],
     "n": [0, -1, 129, 1.0, "1", True], "best_of": [0, 129, "2", True],
     "temperature": [-0.1, 2.1, "1", True, [], 1e300], "top_p": [0, -0.1, 1.1, "1", True], "min_p": [-1, 2, "x"],
-    "typical_p": [-1, 2, True], "top_k": [-1, 2049, 1.5, "1", True], "repetition_penalty": [0, -1, 1e9, "1"],
+    "typical_p": [-1, 2, True], "top_k": [-2, 2049, 1.5, "1", True], "repetition_penalty": [0, -1, 1e9, "1"],
     "presence_penalty": [-2.1, 2.1, "x"], "frequency_penalty": [-2.1, 2.1, []],
     "logit_bias": [[], 5, "x", {"a": 1}, {"-1": 1}, {"2048": 1}, {"1": 101}, {"1": "x"}, {"1": True}, {"1.5": 1},
                    {"²": 1}, {str(i): 0 for i in range(5000)}],
-    "seed": [-1, 1.5, "1", True, 2**64], "stop": [5, "", [""], ["a"] * 17, "a" * 1001, [1], {}, [None]],
+    "seed": [-(2**63) - 1, 2**63, 1.5, "1", True], "stop": [5, "", [""], ["a"] * 17, "a" * 1001, [1], {}, [None]],
     "stop_token_ids": [5, [-1], [2048], [1.5], ["a"], [1] * 17, {}], "ignore_eos": [1, "true"], "echo": [1, "x"],
     "logprobs": [-1, 21, True, 1.5, "1"], "stream": [1, "true", {}],
     "stream_options": [5, {"include_usage": True}, {"x": 1}, []], "model": [5, [], {}, True], "surprise": [1],
@@ -93,7 +93,7 @@ def test_every_parameter_out_of_range(plain, key):
 
 
 CHAT = {"messages": [5, {}, "hi", [None]], "max_completion_tokens": [0, "5"], "top_logprobs": [1, 21],
-        "logprobs": [5, 1], "tools": [[]], "functions": [[]], "n": [0]}  # fmt: skip
+        "logprobs": [5, 1], "tools": [[{}]], "functions": [[{}]], "n": [0]}  # fmt: skip
 OTHERS = [("/v1/embeddings", {"input": None}), ("/v1/embeddings", {"input": [5] * 513}),
           ("/v1/embeddings", {"input": "a", "encoding_format": ""}), ("/v1/embeddings", {"input": "a", "pooling": 1}),
           ("/v1/embeddings", {"input": "a", "dimensions": 0}), ("/tokenize", {}), ("/tokenize", {"prompt": 5}),

@@ -86,9 +86,9 @@ def as_json(access: Access) -> None:
 
 
 def as_text(access: Access) -> None:
-    """A readable line on standard error; an address's letters are escaped, so that it cannot write lines of its own."""
+    """A readable line on standard error; an address is escaped, so that it writes no lines or columns of its own."""
     when = time.strftime("%H:%M:%S", time.localtime(access.time))
-    path = access.path.encode("unicode_escape").decode()
+    path = access.path.encode("unicode_escape").decode().replace(" ", "\\x20")
     say(f"{when} {access.client} {access.method[:20]} {path} {access.status} {access.bytes} B {access.seconds:.3f} s")
 
 

@@ -25,6 +25,7 @@ from glassformer.server.openai.completions import completions
 from glassformer.server.openai.counting import detokenize, tokenize
 from glassformer.server.openai.embeddings import embeddings
 from glassformer.server.openai.failures import failure
+from glassformer.server.openai.framing import OneLength
 from glassformer.server.openai.health import health, metrics
 from glassformer.server.openai.keys import Keys
 from glassformer.server.openai.models import model, models
@@ -81,6 +82,7 @@ def serving_app(service: Service, doors: Doors | None = None, log: Log = silent)
                 *page_routes("playground")],
         middleware=[
             Middleware(AccessLog, counters=service.counters, known=[path for _, path, _ in ENDPOINTS], log=log),
+            Middleware(OneLength),
             Middleware(KnownHosts, hosts=doors.hosts, origins=doors.origins),
             *([cors] if doors.origins else []),
             Middleware(Keys, keys=doors.keys, open_paths=open_paths),

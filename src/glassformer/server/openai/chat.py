@@ -19,12 +19,12 @@ from glassformer.server.fields import Asked
 from glassformer.server.openai.envelope import Envelope
 from glassformer.server.openai.events import DONE, KEEP_ALIVE, EventStream, event
 from glassformer.server.openai.flows import Flows, Job
+from glassformer.server.openai.harmless import OF_CHAT, check_harmless
 from glassformer.server.openai.leaving import unless_gone
 from glassformer.server.openai.logprobs import chat_logprobs
 from glassformer.server.openai.looking import Look, look, read_look
 from glassformer.server.openai.messages import read_messages
 from glassformer.server.openai.parameters import (
-    IGNORED,
     MOST_LOGPROBS,
     MOST_TOKENS,
     SAMPLING,
@@ -38,7 +38,8 @@ from glassformer.server.openai.service import Service
 from glassformer.server.openai.usage import Usage
 from glassformer.server.openai.written import FORM, Form, ends_of, jobs_of, read_form, shown
 
-KEYS = (*FORM, "messages", "max_tokens", "max_completion_tokens", "logprobs", "top_logprobs", *SAMPLING, *IGNORED)
+LIMITS = ("max_tokens", "max_completion_tokens")
+KEYS = (*FORM, *LIMITS, "messages", "logprobs", "top_logprobs", *SAMPLING, *OF_CHAT)
 Object = dict[str, Any]
 NO_TEMPLATE = (
     "this model has no chat template, so there is no way of its own to write a conversation; complete a text with "
@@ -66,21 +67,27 @@ async def read_chat(service: Service, asked: Asked) -> ChatRequest:
     template, model = service.template, service.model
     if template is None:
         raise RequestError(NO_TEMPLATE, status=400, param="messages", code="no_chat_template")
+    check_harmless(asked, OF_CHAT)
     messages, form, logprobs = read_messages(asked), read_form(asked), flag(asked, "logprobs")
-    if "top_logprobs" in asked.values and not logprobs:
+    leaders = asked.integer("top_logprobs", 0, MOST_LOGPROBS, 0)
+    if leaders and not logprobs:
         raise RequestError("top_logprobs goes with logprobs: true", status=400, param="top_logprobs")
-    if {"max_tokens", "max_completion_tokens"} <= asked.values.keys():
-        message = "max_tokens and max_completion_tokens mean the same; give one of them"
-        raise RequestError(message, status=400, param="max_completion_tokens")
-    key = "max_tokens" if "max_tokens" in asked.values else "max_completion_tokens"
-    longest = asked.integer(key, 1, MOST_TOKENS, model.config.n_positions)
-    options = wanted(model, asked, longest, asked.integer("top_logprobs", 0, MOST_LOGPROBS, 0))
+    options = wanted(model, asked, longest(asked, model.config.n_positions), leaders)
     ids = await asyncio.to_thread(template.ids, messages, model.known_tokenizer)
     if not ids:
         raise RequestError("the conversation is an empty text", status=400, param="messages")
     check_fits(len(ids), model.config.n_positions, "the conversation")
     options = await constrained(model, asked, options, ids)
     return ChatRequest(ids, options, form, logprobs, read_look(asked, form.n, stream=form.stream))
+
+
+def longest(asked: Asked, usual: int) -> int:
+    """The limit of the message in tokens, which has an old name and a new one."""
+    found = [asked.integer(key, 1, MOST_TOKENS, usual) for key in LIMITS]
+    if found[0] != found[1] and all(key in asked.values for key in LIMITS):
+        message = f"{LIMITS[0]} and {LIMITS[1]} mean the same, and differ; give one of them"
+        raise RequestError(message, status=400, param=LIMITS[1])
+    return min(found)
 
 
 async def chat(service: Service, request: Request) -> Response:

@@ -8,13 +8,14 @@ from glassformer.generation import asked as generation
 from glassformer.model import Model
 from glassformer.server.errors import RequestError
 from glassformer.server.fields import Asked
+from glassformer.server.openai.harmless import OF_COMPLETIONS, check_harmless
 from glassformer.server.openai.looking import Look, read_look
-from glassformer.server.openai.parameters import IGNORED, MOST_LOGPROBS, MOST_TOKENS, SAMPLING, flag, wanted
+from glassformer.server.openai.parameters import MOST_LOGPROBS, MOST_TOKENS, SAMPLING, flag, wanted
 from glassformer.server.openai.prompts import read_prompts
 from glassformer.server.openai.response_format import constrained
 from glassformer.server.openai.written import FORM, MOST_CHOICES, Form, read_form
 
-KEYS = (*FORM, "prompt", "max_tokens", "best_of", "echo", "logprobs", *SAMPLING, *IGNORED)
+KEYS = (*FORM, "prompt", "max_tokens", "best_of", "echo", "logprobs", *SAMPLING, *OF_COMPLETIONS)
 USUAL_TOKENS = 16  # as the interface has it
 
 
@@ -48,6 +49,7 @@ async def read_completion(model: Model, asked: Asked) -> CompletionRequest:
     Raises:
         RequestError, GenerationError: for a field that is wrong.
     """
+    check_harmless(asked, OF_COMPLETIONS)
     form, echo = read_form(asked), flag(asked, "echo")
     logprobs = asked.integer("logprobs", 0, MOST_LOGPROBS) if "logprobs" in asked.values else None
     max_tokens = asked.integer("max_tokens", 0 if echo else 1, MOST_TOKENS, USUAL_TOKENS)

@@ -15,13 +15,14 @@ from glassformer.introspect.capture import run_with_cache
 from glassformer.model import Model
 from glassformer.server.body import read_object
 from glassformer.server.fields import Asked
+from glassformer.server.openai.harmless import ANYWHERE, check_harmless
 from glassformer.server.openai.leaving import unless_gone
-from glassformer.server.openai.parameters import IGNORED, check_model, given
+from glassformer.server.openai.parameters import check_model, given
 from glassformer.server.openai.prompts import read_prompts
 from glassformer.server.openai.service import Service
 from glassformer.server.openai.usage import Usage
 
-KEYS = ("model", "input", "encoding_format", "dimensions", "pooling", *IGNORED)
+KEYS = ("model", "input", "encoding_format", "dimensions", "pooling", *ANYWHERE)
 SITE = "ln_final.hook_normalized"  # what the head reads: normalised, scale and offset applied
 Float32 = npt.NDArray[np.float32]
 
@@ -30,6 +31,7 @@ async def embeddings(service: Service, request: Request) -> Response:
     """Answer a request: of each text the mean over its tokens, or with `pooling: "last"` the last token's state."""
     asked = Asked(given(await read_object(request)), KEYS, text=False)
     check_model(asked, service.name)
+    check_harmless(asked, ANYWHERE)
     model = service.model
     pooling = asked.choice("pooling", ("mean", "last"), "mean")
     encoding = asked.choice("encoding_format", ("float", "base64"), "float")

@@ -26,6 +26,8 @@ def read_messages(asked: Asked) -> list[Message]:
 
 def read_message(value: Any, what: str) -> Message:
     """One message."""
+    if isinstance(value, dict):  # answers are sent back as they came, with fields that say nothing
+        value = {key: each for key, each in value.items() if key == "content" or each not in (None, [])}
     if not isinstance(value, dict) or not {"role", "content"} <= set(value) <= {"role", "content", "name"}:
         raise wrong(what, "an object with role and content, and a name at most")
     if value["role"] not in ROLES:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from glassformer.generation import asked as generation
+from glassformer.generation.rng import MAX_SEED
 from glassformer.model import Model
 from glassformer.server.errors import RequestError
 from glassformer.server.fields import Asked
@@ -14,13 +15,13 @@ MOST_STOP_CHARACTERS = 1000
 MOST_BIASES = 4096
 MOST_LOGPROBS = 20
 MOST_TOKENS = 10**9
-MOST_SEED = 10**15 - 1  # what `Asked.integer` reads
+LEAST_SEED, MOST_SEED = -(2**63), 2**63 - 1  # as the interface has it; negative ones count from 2**64 downwards
+SEEDS = MAX_SEED + 1
 
 SAMPLING = (
     "temperature", "top_p", "top_k", "min_p", "typical_p", "repetition_penalty", "presence_penalty",
     "frequency_penalty", "logit_bias", "seed", "stop", "stop_token_ids", "ignore_eos",
 )  # fmt: skip
-IGNORED = ("user",)  # says who asks, and changes no answer
 NUMBERS = {
     "temperature": (0.0, 2.0), "top_p": (0.0, 1.0), "min_p": (0.0, 1.0), "typical_p": (0.0, 1.0),
     "repetition_penalty": (0.01, 100.0), "presence_penalty": (-2.0, 2.0), "frequency_penalty": (-2.0, 2.0),
@@ -44,7 +45,8 @@ def wanted(model: Model, asked: Asked, max_new_tokens: int, logprobs: int) -> ge
         max_new_tokens=max_new_tokens,
         do_sample=True,
         temperature=numbers.get("temperature"),
-        top_k=asked.integer("top_k", 0, model.config.vocab_size) if "top_k" in asked.values else None,
+        # -1 is how some clients write that all tokens are kept
+        top_k=max(0, asked.integer("top_k", -1, model.config.vocab_size)) if "top_k" in asked.values else None,
         top_p=numbers.get("top_p"),
         min_p=numbers.get("min_p"),
         typical_p=numbers.get("typical_p"),
@@ -52,7 +54,7 @@ def wanted(model: Model, asked: Asked, max_new_tokens: int, logprobs: int) -> ge
         presence_penalty=numbers.get("presence_penalty"),
         frequency_penalty=numbers.get("frequency_penalty"),
         logit_bias=biases(asked),
-        seed=asked.integer("seed", 0, MOST_SEED) if "seed" in asked.values else None,
+        seed=asked.integer("seed", LEAST_SEED, MOST_SEED) % SEEDS if "seed" in asked.values else None,
         stop=stops(asked),
         stop_ids=asked.items("stop_token_ids", MOST_STOPS),
         ignore_eos=flag(asked, "ignore_eos"),

@@ -11,7 +11,7 @@ from glassformer.model import Model
 from glassformer.server.errors import RequestError
 from glassformer.server.fields import Asked
 from glassformer.server.openai.flows import Job
-from glassformer.server.openai.parameters import flag
+from glassformer.server.openai.parameters import SEEDS, flag
 
 MOST_CHOICES = 128  # of one request, all prompts together
 FORM = ("model", "n", "stream", "stream_options", "response_format", "inspect")
@@ -49,7 +49,7 @@ def jobs_of(prompts: list[list[int]], wanted: generation.Asked, each: int) -> li
     if len(prompts) * each > MOST_CHOICES:
         message = f"{len(prompts)} prompts with {each} choices each are more than {MOST_CHOICES}; ask for fewer at once"
         raise RequestError(message, status=422, param="n")
-    seeds = [None if wanted.seed is None else wanted.seed + place for place in range(each)]
+    seeds = [None if wanted.seed is None else (wanted.seed + place) % SEEDS for place in range(each)]
     return [Job(ids, replace(wanted, seed=seed)) for ids in prompts for seed in seeds]
 
 
