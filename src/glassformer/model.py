@@ -15,6 +15,7 @@ from glassformer.generation.prompt import Prompt, Prompts
 if TYPE_CHECKING:
     from glassformer.introspect.cache import ActivationCache
     from glassformer.introspect.capture import Names
+    from glassformer.introspect.embedding import Pooling
     from glassformer.introspect.head_scores import HeadScores
     from glassformer.introspect.hooks import Hook
     from glassformer.introspect.interventions import Intervention
@@ -106,6 +107,18 @@ class Model(TextModel):
         from glassformer.introspect.hooks import run_with_hooks
 
         return run_with_hooks(self, prompt, hooks)
+
+    @overload
+    def embed(self, prompt: Prompt, *, pooling: Pooling = "mean") -> Float32: ...
+
+    @overload
+    def embed(self, prompt: Prompts, *, pooling: Pooling = "mean") -> list[Float32]: ...
+
+    def embed(self, prompt: Prompt | Prompts, *, pooling: Pooling = "mean") -> Any:
+        """A text as a vector [n_embd]; `glassformer.introspect.embedding.embed` documents parameters and errors."""
+        from glassformer.introspect.embedding import embed
+
+        return embed(self, prompt, pooling)
 
     def trace(
         self,

@@ -18,8 +18,8 @@ PROGRAM = "glassformer"
 COMPLETION_VARIABLE = "_GLASSFORMER_COMPLETE"
 # Each name is a module of this folder that holds the click command `command`.
 COMMANDS = (
-    "generate", "serve", "trace", "inspect", "tokenize", "score", "evaluate", "bench", "profile", "info", "pull",
-    "quantize", "kernels", "completion",
+    "generate", "batch", "serve", "trace", "inspect", "tokenize", "score", "evaluate", "bench", "profile", "info",
+    "pull", "quantize", "kernels", "completion",
 )  # fmt: skip
 
 

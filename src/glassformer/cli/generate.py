@@ -15,7 +15,7 @@ from glassformer.cli.edit_flags import edit_option, edited
 from glassformer.cli.file_flags import FileFlags, file_options
 from glassformer.cli.generate_list import generate_list, read_prompts
 from glassformer.cli.generation_flags import GenerationFlags, generation_options
-from glassformer.cli.generation_report import as_json_object, decoded, logprobs_object, statistics
+from glassformer.cli.generation_report import as_json_object, decoded, statistics
 from glassformer.cli.model_files import load_model, load_model_files
 from glassformer.cli.options import (
     cache_dtype_option,
@@ -137,7 +137,9 @@ def _report(model: Model, name: str, begin: str | list[int], flags: GenerationFl
     result = model.generate(begin, **flags.asked())
     report = as_json_object(name, begin if isinstance(begin, str) else decoded(model, begin), result, load)
     if flags.logprobs is not None:
-        report["logprobs"] = logprobs_object(model, result.logprobs)
+        from glassformer.generation.spelled import spelled_logprobs
+
+        report["logprobs"] = spelled_logprobs(model, result.logprobs)
     return report
 
 

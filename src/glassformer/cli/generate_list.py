@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glassformer.cli import terminal
-from glassformer.cli.generation_report import as_json_object, decoded, logprobs_object
+from glassformer.cli.generation_report import as_json_object, decoded
 from glassformer.cli.progress import shown_progress
 from glassformer.cli.text_input import InputTextError, read_stdin
 from glassformer.cli.text_input import decoded as decoded_text
@@ -81,7 +81,9 @@ def generate_list(
         if as_json:
             report = as_json_object(name, given if isinstance(given, str) else decoded(model, given), result, load)
             if "logprobs" in asked:
-                report["logprobs"] = logprobs_object(model, result.logprobs)
+                from glassformer.generation.spelled import spelled_logprobs
+
+                report["logprobs"] = spelled_logprobs(model, result.logprobs)
             terminal.write_json(report)
         else:
             text = result.text if model.tokenizer else " ".join(map(str, result.ids))

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
-
-from glassformer.tokenizer.errors import TokenizerError
 
 if TYPE_CHECKING:
     from glassformer.generation.continuation import Generation
-    from glassformer.generation.logprobs import TokenLogprob
     from glassformer.model import Model
 
 _ENDS = {"stop": "end of text", "length": "length limit"}
@@ -47,26 +43,6 @@ def as_json_object(model: str, prompt: str | None, result: Generation, load: flo
 def decoded(model: Model, ids: list[int]) -> str | None:
     """The text of ids; None without a vocabulary."""
     return model.tokenizer.decode(ids) if model.tokenizer else None
-
-
-def logprobs_object(model: Model, logprobs: list[TokenLogprob]) -> list[dict[str, object]]:
-    """Each generated token with its log-probability and those of the most probable ones."""
-    return [
-        _token(model, step.id, step.logprob) | {"top": [_token(model, token, value) for token, value in step.top]}
-        for step in logprobs
-    ]
-
-
-def _token(model: Model, token: int, logprob: float) -> dict[str, object]:
-    return {"id": token, "token": _text(model, token), "logprob": logprob if math.isfinite(logprob) else None}
-
-
-def _text(model: Model, token: int) -> str | None:
-    """Text of a token; None where no vocabulary has one, as for the rows that pad an embedding."""
-    try:
-        return model.tokenizer.token_bytes(token).decode("utf-8", "replace") if model.tokenizer else None
-    except TokenizerError:
-        return None
 
 
 def statistics(result: Generation, load: float) -> str:

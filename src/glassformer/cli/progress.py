@@ -36,14 +36,14 @@ def shown_progress(label: str, unit: str) -> Iterator[ProgressLine]:
 
 
 class ProgressLine:
-    """Called with what is done and what there is in all."""
+    """Called with what is done and what there is in all, None where nobody knows."""
 
     def __init__(self, label: str, unit: str, wanted: bool) -> None:
         self.label, self.unit, self.wanted = label, unit, wanted
         self.begun = time.monotonic()
         self.bar: Progress | None = None
 
-    def __call__(self, done: int, total: int) -> None:
+    def __call__(self, done: int, total: int | None) -> None:
         if not self.wanted or time.monotonic() - self.begun < PATIENCE:
             return
         if self.bar is None:
@@ -56,7 +56,7 @@ class ProgressLine:
             self.bar.stop()
             self.bar = None
 
-    def _start(self, total: int) -> Progress:
+    def _start(self, total: int | None) -> Progress:
         # rich takes longer to import than most models to load.
         from rich.console import Console
         from rich.progress import (

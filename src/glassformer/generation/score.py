@@ -1,7 +1,7 @@
 """How probable a model finds a text."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,12 +42,22 @@ def score(network: Network[Any], ids: Sequence[int]) -> Score:
         ContextError: if they exceed the context window.
         LogitsError: if the network computes NaN.
     """
-    if len(ids) < 2:
-        raise PromptError(f"a score needs at least 2 tokens and got {len(ids)}: a token is scored by those before it")
-    check_fits(len(ids), network.config.n_positions, "the text")
-    logprobs = [found.logprob for found in token_logprobs(network, ids)]
-    total = math.fsum(logprobs)
-    return Score(list(ids), logprobs, total, perplexity(total, len(logprobs)))
+    return score_all(network, [ids])[0]
+
+
+def score_all(network: Network[Any], texts: Sequence[Sequence[int]]) -> list[Score]:
+    """The scores of several texts, read in passes that they share: each as it is alone. Errors are those of `score`."""
+    for ids in texts:
+        if len(ids) < 2:
+            message = f"a score needs at least 2 tokens and got {len(ids)}: a token is scored by those before it"
+            raise PromptError(message)
+        check_fits(len(ids), network.config.n_positions, "the text")
+    found: list[Score] = []
+    for ids, tokens in zip(texts, token_logprobs_of(network, texts), strict=True):
+        logprobs = [each.logprob for each in tokens]
+        total = math.fsum(logprobs)
+        found.append(Score(list(ids), logprobs, total, perplexity(total, len(logprobs))))
+    return found
 
 
 def perplexity(total: float, count: int) -> float:
@@ -60,14 +70,49 @@ def perplexity(total: float, count: int) -> float:
 
 def token_logprobs(network: Network[Any], ids: Sequence[int], top: int = 0) -> list[TokenLogprob]:
     """For each of `ids` [tokens] but the first: its log-probability, and those of the `top` most probable ids."""
-    found: list[TokenLogprob] = []
+    return token_logprobs_of(network, [ids], top)[0]
+
+
+def token_logprobs_of(network: Network[Any], texts: Sequence[Sequence[int]], top: int = 0) -> list[list[TokenLogprob]]:
+    """The same for several texts."""
+    found: list[list[TokenLogprob]] = [[] for _ in texts]
     sampler = Sampler(network.config.vocab_size)
-    cache = network.new_cache(len(ids) - 1)
-    cache.prompt_length = len(ids)
-    for start in range(0, len(ids) - 1, CHUNK):
-        read = np.asarray(ids[start : min(start + CHUNK, len(ids) - 1)], dtype=np.int32)
-        logits = network.forward(read, cache, last_only=False)  # [read, vocab_size]
-        for row, place in zip(logits, range(start + 1, start + 1 + len(read)), strict=True):
-            check_logits(row, place)
-            found.append(token_logprob(row, ids[place], top, sampler))
+    caches = network.new_caches([max(1, len(ids) - 1) for ids in texts])
+    for cache, ids in zip(caches, texts, strict=True):
+        cache.prompt_length = len(ids)
+    for pieces in passes([len(ids) - 1 for ids in texts]):
+        parts = [(np.asarray(texts[each.text][each.start : each.end], np.int32), caches[each.text]) for each in pieces]
+        logits = iter(network.forward_batch(parts, last_only=False))  # [rows, vocab_size]
+        for each in pieces:
+            for place in range(each.start + 1, each.end + 1):
+                row = next(logits)  # [vocab_size]
+                check_logits(row, place)
+                found[each.text].append(token_logprob(row, texts[each.text][place], top, sampler))
     return found
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Tokens [start, end) of a text."""
+
+    text: int
+    start: int
+    end: int
+
+
+def passes(lengths: Sequence[int]) -> Iterator[list[Piece]]:
+    """Texts of these lengths, one behind the other, cut into passes of `CHUNK` tokens."""
+    pieces: list[Piece] = []
+    room = CHUNK
+    for text, length in enumerate(lengths):
+        start = 0
+        while start < length:
+            end = min(length, start + room)
+            pieces.append(Piece(text, start, end))
+            room -= end - start
+            start = end
+            if room == 0:
+                yield pieces
+                pieces, room = [], CHUNK
+    if pieces:
+        yield pieces

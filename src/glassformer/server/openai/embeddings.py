@@ -10,9 +10,7 @@ import numpy.typing as npt
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from glassformer.generation.errors import LogitsError
-from glassformer.introspect.capture import run_with_cache
-from glassformer.model import Model
+from glassformer.introspect.embedding import Pooling
 from glassformer.server.body import read_object
 from glassformer.server.fields import Asked
 from glassformer.server.openai.harmless import ANYWHERE, check_harmless
@@ -23,7 +21,6 @@ from glassformer.server.openai.service import Service
 from glassformer.server.openai.usage import Usage
 
 KEYS = ("model", "input", "encoding_format", "dimensions", "pooling", *ANYWHERE)
-SITE = "ln_final.hook_normalized"  # what the head reads: normalised, scale and offset applied
 Float32 = npt.NDArray[np.float32]
 
 
@@ -33,7 +30,7 @@ async def embeddings(service: Service, request: Request) -> Response:
     check_model(asked, service.name)
     check_harmless(asked, ANYWHERE)
     model = service.model
-    pooling = asked.choice("pooling", ("mean", "last"), "mean")
+    pooling: Pooling = "last" if asked.choice("pooling", ("mean", "last"), "mean") == "last" else "mean"
     encoding = asked.choice("encoding_format", ("float", "base64"), "float")
     asked.integer("dimensions", model.config.n_embd, model.config.n_embd, model.config.n_embd)
     prompts = await read_prompts(model, asked, "input")
@@ -48,22 +45,9 @@ async def embeddings(service: Service, request: Request) -> Response:
     return JSONResponse({"object": "list", "data": data, "model": service.name, "usage": cost})
 
 
-async def embedded(service: Service, prompts: list[list[int]], pooling: str) -> list[Float32]:
+async def embedded(service: Service, prompts: list[list[int]], pooling: Pooling) -> list[Float32]:
     """The vector of each text, one text after the other between the engine's steps."""
-    return [await service.driver.run(lambda ids=ids: vector(service.model, ids, pooling)) for ids in prompts]  # type: ignore[misc]
-
-
-def vector(model: Model, ids: list[int], pooling: str) -> Float32:
-    """A text as one vector [n_embd].
-
-    Raises:
-        LogitsError: if the network computes NaN.
-    """
-    states = run_with_cache(model, ids, SITE, positions=[-1] if pooling == "last" else None)[1][SITE]  # [kept, n_embd]
-    found: Float32 = states.mean(0, dtype=np.float64).astype(np.float32)
-    if not np.isfinite(found).all():
-        raise LogitsError("the network computes numbers that are not finite for this text; its weights may be damaged")
-    return found
+    return [await service.driver.run(lambda ids=ids: service.model.embed(ids, pooling=pooling)) for ids in prompts]  # type: ignore[misc]
 
 
 def written(found: Float32, encoding: str) -> Any:

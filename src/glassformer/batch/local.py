@@ -1,0 +1,47 @@
+"""The results of lines by a model in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+from glassformer.batch.generating import Generating
+from glassformer.batch.lines import Line
+from glassformer.batch.reading import read_results
+from glassformer.batch.results import Result
+from glassformer.batch.terms import Terms
+from glassformer.generation.scheduler import Limits
+from glassformer.generation.serving import Engine, ServingConfig
+from glassformer.model import Model
+
+
+@dataclass(frozen=True)
+class Load:
+    """How much is done at a time.
+
+    Attributes:
+        running: lines that are continued at once.
+        cache_bytes: memory for keys and values.
+    """
+
+    running: int = 64
+    cache_bytes: int = 1 << 30
+
+
+def local_results(model: Model, lines: Iterator[Line], terms: Terms, load: Load) -> Generator[Result]:
+    """A result for each line, in the order in which they end.
+
+    Raises:
+        OptionsError: for terms that no line of this model can have.
+    """
+    if terms.task != "generate":
+        yield from read_results(model, lines, terms)
+        return
+    model.continuation([0], terms.asked)
+    limits = Limits(running=load.running, waiting=2 * load.running)
+    with (
+        Engine(model, ServingConfig(limits, load.cache_bytes)) as engine,
+        closing(Generating(engine, terms).results(lines)) as results,
+    ):
+        yield from results

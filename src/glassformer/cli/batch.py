@@ -1,0 +1,240 @@
+"""`glassformer batch`: every line of a file generated, scored or embedded, through death and resurrection."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+import click
+
+from glassformer.cli import terminal
+from glassformer.cli.constraint_flags import ConstraintFlags, constraint_options
+from glassformer.cli.generation_flags import GenerationFlags, generation_options
+from glassformer.cli.model_files import load_model
+from glassformer.cli.options import (
+    cache_dtype_option,
+    common_options,
+    dtype_option,
+    json_option,
+    model_option,
+    threads_option,
+)
+from glassformer.cli.progress import shown_progress
+from glassformer.cli.text_input import InputTextError
+from glassformer.errors import GlassformerError
+
+if TYPE_CHECKING:
+    from glassformer.batch.lines import Line
+    from glassformer.batch.output import Output
+    from glassformer.batch.results import Result
+    from glassformer.batch.run import Tally
+    from glassformer.batch.terms import Terms
+    from glassformer.introspect.embedding import Pooling
+    from glassformer.model import Model
+
+DOING = {"generate": "generating", "score": "scoring", "embed": "embedding"}
+
+
+class LinesFailedError(GlassformerError):
+    """Some lines have errors instead of results."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is done, with what, and where results go."""
+
+    file: str
+    output: Path | None
+    restart: bool
+    task: str
+    pooling: Pooling
+    flags: GenerationFlags
+    max_batch: int
+    kv_memory: int
+
+
+@click.command("batch", short_help="Generate, score or embed every line of a file.")
+@click.argument("file")
+@model_option
+@click.option("--task", type=click.Choice(tuple(DOING)), default="generate", show_default=True,
+              help="What is done with each line.")  # fmt: skip
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="OUT.jsonl",
+              help="Where results go, so that a run that was killed goes on (default: standard output).")  # fmt: skip
+@click.option("--restart", is_flag=True, help="Drop the results of an earlier run in --output, and begin anew.")
+@click.option("--pooling", type=click.Choice(("mean", "last")), default="mean", show_default=True,
+              help="With --task embed: the mean over a text's tokens, or the state of the last one.")  # fmt: skip
+@click.option("--max-batch", type=click.IntRange(1, 1024), default=64, show_default=True, metavar="N",
+              help="Lines that are continued at once.")  # fmt: skip
+@click.option("--kv-memory", type=click.IntRange(1, 1 << 20), default=1024, show_default=True, metavar="MIB",
+              help="Memory for keys and values of all lines.")  # fmt: skip
+@generation_options
+@constraint_options
+@dtype_option
+@cache_dtype_option
+@threads_option
+@json_option
+@common_options
+def command(
+    file: str, model: str | None, task: str, output: Path | None, restart: bool, pooling: str, max_batch: int,
+    kv_memory: int, dtype: str, cache_dtype: str, threads: int | None, as_json: bool, **values: Any,
+) -> None:  # fmt: skip
+    """Do every line of FILE (`-`: standard input), each an object of JSON, and write a line of JSON for each.
+
+    \b
+    glassformer batch prompts.jsonl --output results.jsonl -n 100 --temperature 0.8 --seed 1
+    glassformer batch texts.jsonl --task score --output scores.jsonl
+
+    Lines to generate have prompt or prompt_ids, lines to score or embed text or ids; any may have an id (or custom_id),
+    which its result repeats. What else a line may say has the names of the flags: max_new_tokens, temperature, stop,
+    seed and so on, and constraint, such as {"regex": "[0-9]+"}. It counts more than flags do.
+
+    Results come as lines end; each has the number of its line. They are those of the line by itself, to the bit: the
+    first line is drawn with the seed given, each later one with the next. A line that cannot be done has a result with
+    error, and the run goes on; where there is one, the exit code is 1.
+
+    With --output, the same command goes on where a run was killed, repeats nothing and loses nothing; OUT.jsonl.state
+    holds what was asked. Without --seed one is drawn and kept there. See docs/scale-out.md.
+
+    The summary goes to standard error; --json prints it as an object with lines, known (of an earlier run), errors,
+    prompt_tokens, tokens, seconds and tokens_per_second.
+    """
+    plan = Plan(file, output, restart, task, cast("Pooling", pooling), flags_of(values, task), max_batch, kv_memory)
+    if output is None and (restart or as_json):
+        raise click.UsageError(f"{'--restart' if restart else '--json'} goes with --output")
+    run(plan, lambda: load_model(model, dtype, threads, cache_dtype), as_json)
+
+
+def flags_of(values: dict[str, Any], task: str) -> GenerationFlags:
+    """How lines are continued that do not say it themselves."""
+    constraint = ConstraintFlags(**{field.name: values[field.name] for field in fields(ConstraintFlags)}).constraint()
+    given = {field.name: values[field.name] for field in fields(GenerationFlags) if field.name in values}
+    flags = GenerationFlags(**given, constraint=constraint)
+    flags.check()
+    if task != "generate" and flags.asked():
+        name = next(iter(flags.asked())).replace("_", "-")
+        raise click.UsageError(f"--{name} says how texts are continued, and goes with --task generate alone")
+    return flags
+
+
+def run(plan: Plan, load: Callable[[], Model], as_json: bool) -> None:
+    """Do what is not done, and say how it went.
+
+    Raises:
+        LinesFailedError: if there are lines with errors.
+    """
+    from glassformer.batch.done import Done, count_rest
+    from glassformer.batch.identity import identity_of
+    from glassformer.batch.lines import read_lines
+    from glassformer.batch.local import Load, local_results
+    from glassformer.batch.output import Output
+    from glassformer.batch.run import Tally
+
+    with ExitStack() as stack:
+        source = stack.enter_context(opened(plan.file))
+        output = None if plan.output is None else stack.enter_context(Output(plan.output, restart=plan.restart))
+        done = Done.none() if output is None else output.done
+        total = count_rest(source, done) if source.seekable() else None
+        terms = terms_of(plan, output)
+        if output is not None:
+            output.check(terms.described())
+        tally = Tally(known=len(done), failed=done.failed)
+        if total != 0:
+            model = load()
+            if output is not None:
+                output.begin(terms.described() | {"model": identity_of(model)})
+            load_ = Load(plan.max_batch, plan.kv_memory << 20)
+            work = partial(local_results, model, terms=terms, load=load_)
+            write(plan, work, done.rest(read_lines(source)), output, tally, total)
+    report(plan, tally, as_json)
+
+
+def write(
+    plan: Plan, work: Callable[[Iterator[Line]], Generator[Result]], lines: Iterator[Line], output: Output | None,
+    tally: Tally, total: int | None,
+) -> None:  # fmt: skip
+    """Write the results of lines, and show how far it is."""
+    from glassformer.batch.run import write_results
+
+    with shown_progress(DOING[plan.task], "lines") as shown, closing(work(lines)) as results:
+        append = write_out if output is None else output.append
+        try:
+            write_results(results, append, tally, lambda count: shown(count, total))
+        except KeyboardInterrupt:
+            terminal.finish_line()
+            terminal.note(interrupted(plan, tally))
+            raise click.Abort from None
+
+
+def write_out(data: bytes) -> None:
+    """A result to standard output."""
+    terminal.write(data.decode())
+
+
+def interrupted(plan: Plan, tally: Tally) -> str:
+    """What a person who has pressed Ctrl-C wants to know."""
+    if plan.output is None:
+        return f"interrupted after {tally.lines:,} lines; with --output a run can go on where it was interrupted"
+    return f"interrupted with {tally.known + tally.lines:,} lines done; the same command goes on from here"
+
+
+@contextmanager
+def opened(file: str) -> Iterator[BinaryIO]:
+    """The input."""
+    if file == "-":
+        if sys.stdin is None:
+            raise InputTextError("standard input is closed; give a file, or pipe lines in")
+        yield sys.stdin.buffer
+        return
+    try:
+        source = Path(file).open("rb")  # noqa: SIM115
+    except OSError as error:
+        raise InputTextError(f"{file}: cannot read it: {error.strerror or error}; give a file or -") from error
+    with source:
+        yield source
+
+
+def terms_of(plan: Plan, output: Output | None) -> Terms:
+    """What decides the results, with the seed of the run before where none is given."""
+    from glassformer.batch.terms import Terms
+    from glassformer.generation.asked import Asked
+    from glassformer.generation.rng import fresh_seed
+
+    begun = None if output is None or output.begun is None else output.begun.get("seed")
+    seed = plan.flags.seed if plan.flags.seed is not None else begun if isinstance(begun, int) else fresh_seed()
+    return Terms(cast(Any, plan.task), Asked(**plan.flags.asked()), seed, plan.pooling)
+
+
+def report(plan: Plan, tally: Tally, as_json: bool) -> None:
+    """The summary; an error where lines have errors."""
+    if as_json:
+        terminal.write_json({
+            "lines": tally.known + tally.lines, "known": tally.known, "errors": tally.failed,
+            "prompt_tokens": tally.prompt_tokens, "tokens": tally.tokens, "seconds": round(tally.seconds, 3),
+            "tokens_per_second": round(tally.tokens_per_second, 1),
+        })  # fmt: skip
+    else:
+        terminal.note(summary(tally))
+    if tally.failed:
+        where = "" if plan.output is None else f" in {plan.output}"
+        raise LinesFailedError(
+            f"{tally.failed:,} of {tally.known + tally.lines:,} lines have an error instead of a result; "
+            f'it says what is wrong behind "error"{where}'
+        )
+
+
+def summary(tally: Tally) -> str:
+    """One line for people."""
+    known = f" ({tally.known:,} of them before)" if tally.known else ""
+    parts = [
+        f"{tally.known + tally.lines:,} lines{known}",
+        f"{tally.prompt_tokens:,} tokens read",
+        f"{tally.tokens:,} written",
+        f"{tally.tokens_per_second:,.0f} tokens/s",
+        f"{tally.failed:,} errors",
+    ]
+    return "[" + " · ".join(parts) + "]"
