@@ -11,7 +11,7 @@ from browser_visit import Visit
 from glassformer.generation.filters import distribution
 from glassformer.introspect.documents import from_json
 from glassformer.introspect.neurons import firing
-from glassformer.runtime.sampling import Cut
+from glassformer.runtime.desk import Cut
 
 pytestmark = pytest.mark.browser
 

@@ -8,7 +8,9 @@ import pytest
 
 from glassformer.generation import filters
 from glassformer.runtime import ops
-from glassformer.runtime.sampling import Cut, Sampler
+from glassformer.runtime.desk import Cut
+from glassformer.runtime.executor import Eager
+from glassformer.runtime.sampling import Sampler
 from glassformer.simd.target import runnable_targets
 
 Float32 = npt.NDArray[np.float32]
@@ -66,9 +68,12 @@ def test_a_draw_is_that_of_the_definition(size: int) -> None:
 @pytest.mark.parametrize("scale", [0.02, 1.0, 5.0])
 def test_a_vocabulary_of_real_size(scale: float) -> None:
     size = 50257
-    sampler, rng = Sampler(size), np.random.default_rng(1)
+    sampler, rng = Sampler(size, Eager(2)), np.random.default_rng(1)
     logits = (rng.standard_normal(size) * scale).astype(np.float32)
-    every = [Cut(), Cut(0.8), Cut(top_k=50), Cut(top_k=20_000), Cut(top_p=0.9), Cut(1.3, 60, 0.9), Cut(typical_p=0.8)]
+    every = [
+        Cut(), Cut(0.8), Cut(top_k=50), Cut(top_k=20_000), Cut(top_p=0.9), Cut(1.3, 60, 0.9), Cut(typical_p=0.8),
+        Cut(min_p=0.05), Cut(top_p=0.99, min_p=0.01), Cut(top_p=0.9, typical_p=0.5), Cut(0.5, 9000, 0.99, 0.001, 0.9),
+    ]  # fmt: skip
     for cut in every:
         weights = filters.distribution(logits, cut)
         for number in NUMBERS:
@@ -109,10 +114,40 @@ def test_what_is_no_number_is_noticed_at_any_place(size: int, bad: float) -> Non
     assert drawn(sampler, np.full(size, -np.inf, np.float32), None) is None
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_texts_side_by_side_get_the_tokens_that_they_get_alone(threads: int) -> None:
+    size, rng = 9001, np.random.default_rng(threads)
+    sampler, executor = Sampler(size), Eager(threads)
+    every = [None, *cuts(rng, 9), None]
+    logits = (rng.standard_normal((len(every), size)) * 3).astype(np.float32)
+    logits[3, 77] = np.nan
+    asked = [(cut, 0.1 * place) for place, cut in enumerate(every)]
+    alone = [sampler.choose(row, cut, number) for row, (cut, number) in zip(logits, asked, strict=True)]
+    assert alone[3] is None
+    several = Sampler(size, executor)
+    for count in (1, 2, 5, len(every)):
+        assert several.choose_all(logits[:count], asked[:count]) == alone[:count]
+    assert [several.choose(row, *each) for row, each in zip(logits, asked, strict=True)] == alone
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_sample_that_misleads_changes_no_token(threads: int) -> None:
+    size = 40_000
+    sampler = Sampler(size, Eager(threads))
+    lanes = np.arange(size) // 16 % 16  # a sample is one vector in 16
+    for high, low in ((0, -6), (-6, 0), (0, -30), (-3, -3.001)):
+        logits = np.where(lanes == 0, np.float32(high), np.float32(low))
+        logits += np.random.default_rng(1).standard_normal(size).astype(np.float32) * np.float32(0.01)
+        for cut in (Cut(top_p=0.5), Cut(top_p=0.01), Cut(top_p=0.97), Cut(typical_p=0.3), Cut(0.9, typical_p=0.9)):
+            weights = filters.distribution(logits, cut)
+            for number in NUMBERS:
+                assert drawn(sampler, logits, cut, number) == filters.draw(weights, number), (high, low, cut, number)
+
+
 @pytest.mark.parametrize("target", runnable_targets())
 def test_every_processor_level_draws_the_same(target: str) -> None:
     size = 2003
-    sampler, rng = Sampler(size, target), np.random.default_rng(7)
+    sampler, rng = Sampler(size, Eager(1, target)), np.random.default_rng(7)
     for logits in shapes(size):
         for cut in cuts(rng, 6):
             weights = filters.distribution(logits, cut)

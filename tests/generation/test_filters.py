@@ -37,7 +37,12 @@ def weighed(run: Filter) -> Filter:
     return filter_logits
 
 
-top_p, min_p, typical = (weighed(run) for run in (filters.top_p, filters.min_p, filters.typical))
+def typical(logits: Float32, mass: float) -> Float32:
+    """The same of the filter that looks at the logits too."""
+    return weighed(lambda weights, value: filters.typical(weights, logits, value))(logits, mass)
+
+
+top_p, min_p = (weighed(run) for run in (filters.top_p, filters.min_p))
 
 
 def by_rank(values: list[float]) -> list[int]:

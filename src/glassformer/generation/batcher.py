@@ -13,13 +13,13 @@ import numpy as np
 from glassformer.generation.continuation import Continuation, Step
 from glassformer.generation.decode import Stride, run_on, take_guessed
 from glassformer.generation.live_stream import LiveStream
-from glassformer.generation.network import Float32, Network, TokenIds, decoder_of
+from glassformer.generation.network import Float32, Network, TokenIds, decoder_of, sampler_of
 from glassformer.generation.scheduler import FEWEST, Limits, Request, Scheduler, Turn
 from glassformer.generation.sequence_memory import SequenceMemory
 from glassformer.generation.serving_errors import CancelledError, DeadlineError, ServingError
 from glassformer.generation.serving_metrics import Counts, Rate
 from glassformer.runtime.kv_cache import KVCache, Layout
-from glassformer.runtime.sampling import MOST, Sampler
+from glassformer.runtime.sampling import MOST
 
 # Guesses are read for so many texts at once: with more, a pass has enough to do. Beside another text they have to save
 # passes of so many seconds: shorter ones cost little more than the rows of the guesses.
@@ -63,7 +63,7 @@ class Batcher:
         self.network, self.memory = network, memory
         self.scheduler = Scheduler(limits, memory)
         self.counts, self.rate = Counts(), Rate(time.monotonic())
-        self.sampler = Sampler(network.config.vocab_size)
+        self.sampler = sampler_of(network)
         self.decoder = decoder_of(network)
         self.live: dict[Request, Live] = {}
         self.seconds_per_token = 0.0  # of a prompt, lately

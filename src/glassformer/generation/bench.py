@@ -15,7 +15,7 @@ import numpy as np
 from glassformer.generation.decode import decode_greedily
 from glassformer.generation.errors import ContextError, OptionsError
 from glassformer.generation.model import TextModel
-from glassformer.generation.network import Float32, TokenIds, decoder_of
+from glassformer.generation.network import Float32, TokenIds, decoder_of, sampler_of
 from glassformer.generation.options import SamplingOptions
 from glassformer.generation.sampling import choose
 from glassformer.models.config import expected_tensors
@@ -242,7 +242,7 @@ def decode_run(network: Any, test: BenchTest) -> Callable[[], float]:
     """Decodes from empty, a step for all sequences at a time, and returns the seconds."""
     caches = network.new_caches([test.tokens] * test.sequences)
     ids = token_ids(network.config.vocab_size, test.sequences, test.tokens)
-    decoder, sampler = decoder_of(network), Sampler(network.config.vocab_size)
+    decoder, sampler = decoder_of(network), sampler_of(network)
 
     def steps() -> None:
         if len(caches) == 1 and decoder is not None:

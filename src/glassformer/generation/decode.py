@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from glassformer.generation.continuation import Continuation, Step
-from glassformer.generation.network import Decoder, Float32, Network, decoder_of
+from glassformer.generation.network import Decoder, Float32, Network, decoder_of, sampler_of
 from glassformer.runtime.sampling import MOST, Sampler
 
 PATIENCE = 0.012  # seconds that tokens may wait for those behind them, too short to be seen
@@ -21,7 +21,7 @@ def steps(network: Network[Any], text: Continuation) -> Iterator[Step]:
     Raises:
         LogitsError: from a step whose logits allow no choice.
     """
-    sampler, cache = Sampler(network.config.vocab_size), network.new_cache(text.capacity)
+    sampler, cache = sampler_of(network), network.new_cache(text.capacity)
     cache.prompt_length = len(text.prompt)
     stride, decoder = Stride(), decoder_of(network)
     while text.reason is None:
@@ -117,7 +117,7 @@ def batch_steps(
     Raises:
         LogitsError: from a step whose logits allow no choice.
     """
-    sampler = Sampler(network.config.vocab_size)
+    sampler = sampler_of(network)
     waiting = deque(enumerate(texts))
     capacity = max((text.capacity for text in texts), default=0)
     free = network.new_caches([capacity] * min(batch_size, len(texts)))

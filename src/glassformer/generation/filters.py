@@ -8,13 +8,14 @@ are counted in whole units, so that none depends on the order of a sum either.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from glassformer.generation.network import Float32
 from glassformer.runtime import ops
-from glassformer.runtime.sampling import Cut
+from glassformer.runtime.desk import Cut, inverse
 
 Ids = npt.NDArray[np.int64]
 Int64 = npt.NDArray[np.int64]
@@ -26,11 +27,9 @@ def temperature(logits: Float32, value: float) -> Float32:
 
     The greatest logit is moved to zero first, which changes no probability and keeps small temperatures from overflow.
     """
-    if value == 1.0:
-        return logits
-    shifted = logits.astype(np.float64) - float(logits.max())
     with np.errstate(over="ignore", under="ignore"):
-        return (shifted / value).astype(np.float32)
+        scaled: Float32 = (logits - logits.max()) * inverse(value)
+    return scaled
 
 
 def ranked(values: Float32) -> Ids:
@@ -58,7 +57,7 @@ def weights(logits: Float32) -> Float32:
     return greatest_is_one
 
 
-def units(weights: Float32) -> Int64:
+def units(weights: npt.NDArray[Any]) -> Int64:
     """Weights in whole units, rounded to the nearest."""
     return np.rint(weights.astype(np.float64) / UNIT).astype(np.int64)
 
@@ -87,26 +86,30 @@ def min_p(weights: Float32, fraction: float) -> Float32:
     return np.where(weights.astype(np.float64) >= fraction, weights, np.float32(0.0))
 
 
-def typical(weights: Float32, mass: float) -> Float32:
+def typical(weights: Float32, logits: Float32, mass: float) -> Float32:
     """Keep the fewest tokens of probability `mass` whose surprisal is nearest to the distribution's entropy.
 
     Source: Meister, Pimentel, Wiher and Cotterell 2022, "Locally typical sampling", arXiv:2202.00666. Tokens as near to
-    the entropy as the last one kept stay too.
+    the entropy as the last one kept stay too. Surprisal and entropy have the same normalising constant in them, so it
+    is enough to look how far logits are from their mean under the distribution.
+
+    Args:
+        logits: [vocab_size], whose exponentials the weights are where they were not removed.
     """
     if mass >= 1.0:
         return weights
-    total = float(units(weights).sum())
-    surprisal = ops.log(np.float32(total * UNIT)) - ops.log(weights)
-    terms = weights.astype(np.float64) * np.where(weights > 0, surprisal, 0.0)
-    entropy = np.float32(float(np.rint(terms * 2.0**38).astype(np.int64).sum()) * 2.0**4 / total)
-    nearness = -np.abs(surprisal - entropy)
+    logs = np.maximum(logits, np.finfo(np.float32).min)  # finite, so that a weight of 0 makes a product of 0
+    moments = units(weights.astype(np.float64) * logs)
+    mean = np.float32(float(moments.sum()) / float(units(weights).sum()))
+    nearness = np.where(weights > 0, -np.abs(logs - mean), np.float32(-np.inf))
     return np.where(nearness >= nearness[fewest(nearness, weights, mass)[-1]], weights, np.float32(0.0))
 
 
 def distribution(logits: Float32, cut: Cut) -> Float32:
     """Weights [vocab_size] of what is left to draw from."""
-    left = weights(top_k(temperature(logits, cut.temperature), cut.top_k))
-    return typical(min_p(top_p(left, cut.top_p), cut.min_p), cut.typical_p)
+    scaled = top_k(temperature(logits, cut.temperature), cut.top_k)
+    left = min_p(top_p(weights(scaled), cut.top_p), cut.min_p)
+    return typical(left, scaled, cut.typical_p)
 
 
 def draw(weights: Float32, number: float) -> int:

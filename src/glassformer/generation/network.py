@@ -1,7 +1,7 @@
 """What generation asks of a model: logits for the next token, and a cache that remembers the tokens before."""
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -61,6 +61,9 @@ class Network(Protocol[CacheT]):
 class Decoder(Network[CacheT], Protocol[CacheT]):
     """A network that can choose tokens and read them without coming back to Python for each."""
 
+    def sampler(self) -> Sampler:
+        """What chooses its tokens, on its own threads."""
+
     def decode(self, token: int, cache: CacheT, sampler: Sampler, count: int) -> None:
         """Read a token, choose the next, read that, so many times; `sampler` was asked, and knows what was chosen."""
 
@@ -68,3 +71,9 @@ class Decoder(Network[CacheT], Protocol[CacheT]):
 def decoder_of(network: Network[CacheT]) -> Decoder[CacheT] | None:
     """The network, if it is a decoder by its own class: one that wraps another may change what that one computes."""
     return cast(Decoder[CacheT], network) if hasattr(type(network), "decode") else None
+
+
+def sampler_of(network: Network[Any]) -> Sampler:
+    """What chooses tokens of the network, on its threads where it has some."""
+    decoder = decoder_of(network)
+    return Sampler(network.config.vocab_size) if decoder is None else decoder.sampler()

@@ -9,7 +9,8 @@ from glassformer.generation.errors import LogitsError
 from glassformer.generation.network import Float32
 from glassformer.generation.options import SamplingOptions
 from glassformer.generation.rng import uniform
-from glassformer.runtime.sampling import Cut, Sampler
+from glassformer.runtime.desk import Cut
+from glassformer.runtime.sampling import Sampler
 
 
 def check_logits(logits: Float32, position: int) -> None:

@@ -9,10 +9,9 @@ import numpy as np
 
 from glassformer.generation.errors import PromptError
 from glassformer.generation.logprobs import TokenLogprob, token_logprob
-from glassformer.generation.network import Network
+from glassformer.generation.network import Network, sampler_of
 from glassformer.generation.sampling import check_logits
 from glassformer.generation.stopping import check_fits
-from glassformer.runtime.sampling import Sampler
 
 CHUNK = 128  # rows of logits held at once: a full context of GPT-2's vocabulary would be 200 MB
 
@@ -76,7 +75,7 @@ def token_logprobs(network: Network[Any], ids: Sequence[int], top: int = 0) -> l
 def token_logprobs_of(network: Network[Any], texts: Sequence[Sequence[int]], top: int = 0) -> list[list[TokenLogprob]]:
     """The same for several texts."""
     found: list[list[TokenLogprob]] = [[] for _ in texts]
-    sampler = Sampler(network.config.vocab_size)
+    sampler = sampler_of(network)
     caches = network.new_caches([max(1, len(ids) - 1) for ids in texts])
     for cache, ids in zip(caches, texts, strict=True):
         cache.prompt_length = len(ids)

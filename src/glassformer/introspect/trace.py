@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from glassformer.generation.continuation import Continuation, Step
 from glassformer.generation.decode import Stride
-from glassformer.generation.network import decoder_of
+from glassformer.generation.network import decoder_of, sampler_of
 from glassformer.generation.stopping import FinishReason
 from glassformer.introspect.cache import ActivationCache
 from glassformer.introspect.capture import LIMIT, Names, check_bytes, layout_of, room_for
@@ -130,7 +130,7 @@ def run(
     """The steps; `first`: the frame of the prompt, `store`: those of all others, which hold the logits too."""
     network: Any = model.network
     names = tuple(site.name for site in wanted)
-    sampler, cache = Sampler(model.config.vocab_size), network.new_cache(text.capacity)
+    sampler, cache = sampler_of(network), network.new_cache(text.capacity)
     cache.prompt_length = len(text.prompt)
     start, (called, call) = time.perf_counter(), hooks
     observation = Observation(names, called=called, call=call)

@@ -1,29 +1,42 @@
 """From logits to one token. `glassformer.generation.filters` defines in NumPy what is computed here; tests hold the two
 to the same tokens.
 
-Sums of probabilities are sums of integers (see `glassformer.kernels.selection`), so a draw does not depend on an order
-of summation. Where few tokens are left after a filter, only those are read again.
+A token is chosen in a few launches, so that all threads have part in it: `survey`, `pick`, `weigh`, then for each of
+the two filters that keep a share of the probability `narrow`, `gather`, `settle` and `cut` (see
+`glassformer.kernels.filtering`), and `place`. A vocabulary has parts of PART tokens; those of several texts are chosen
+side by side. Sums of probabilities are sums of integers (see `glassformer.kernels.selection`), so a draw does not
+depend on an order of summation.
 """
 
-from glassformer.kernels.candidates import NEVER, keep_from, keep_top_k, least_logit, load_end, reaching, scale, scaled
-from glassformer.kernels.selection import (
-    LOWEST,
-    ROUNDING_BITS,
-    UNIT_BITS,
-    find_threshold,
-    keep_weights,
-    key_of,
-    raised,
-    total_of,
-    unit,
-    units,
-    value_of,
+from glassformer.kernels.candidates import NEVER, keep_top_k, load_end, scaled
+from glassformer.kernels.filtering import (
+    CHANGED,
+    CHOSEN,
+    COUNT,
+    DRAWN,
+    FOUND,
+    INVERSE,
+    MARKS,
+    MIN_P,
+    MOMENT,
+    OWN_TOP,
+    SHARES,
+    STATE,
+    TALLY,
+    TOP,
+    TOP_K,
+    TOP_P,
+    TOTAL,
+    TYPICAL_P,
+    WISHES,
+    moments,
+    parts_of,
+    sum_of,
 )
+from glassformer.kernels.selection import LOWEST, raised, total_of, unit, units_of
+from glassformer.kernels.softmax import PART, sum_of_powers
 from glassformer.simd import (
     Pointer,
-    absolute,
-    bitcast,
-    ceil,
     exp,
     f32,
     f32x16,
@@ -47,14 +60,9 @@ from glassformer.simd import (
 
 CHAINS = 4  # independent maxima, to hide the latency of each
 NONE = -1  # no token: the logits hold NaN or plus infinity, or nothing finite
-SURPRISAL_BITS = 38
-SURPRISAL_ROUNDING = 1.5 * 2.0 ** (52 - SURPRISAL_BITS)
-SURPRISAL_ROUNDING_BITS = 0x40D8000000000000
-SPARSE = 8  # a filter that leaves less than one token in so many is applied to the logits, before anything else
 BLOCK = 256  # tokens whose weight is added up before one of them is looked for
 RANDOM_BITS = 53  # of a random number
 HALF_WORD = 0xFFFFFFFF
-DRAWN, TOP_K, CHANGED, CHOSEN, COUNTS = 0, 1, 2, 3, 4  # places among the counts of `choose`
 
 
 @kernel
@@ -79,102 +87,126 @@ def peak(logits: Pointer[f32], size: i64) -> f32:
 
 
 @kernel
-def greatest(logits: Pointer[f32], size: i64) -> i64:
-    """Id of the greatest of [size], the lowest of equal ones; NONE if one is NaN or plus infinity, or none finite."""
-    top = peak(logits, size)
-    if not (top >= LOWEST and top <= -LOWEST):
-        return NONE
-    start = i64(0)
-    while start + 64 <= size:
-        first = (load(logits + start, f32x16) == top) | (load(logits + start + 16, f32x16) == top)
-        second = (load(logits + start + 32, f32x16) == top) | (load(logits + start + 48, f32x16) == top)
-        if mask_bits(first | second) != 0:
-            break
-        start += 64
-    while logits[start] != top:
-        start += 1
-    return start
-
-
-@kernel
-def log_total(logits: Pointer[f32], size: i64, top: f32) -> f32:
-    """log of the sum of e^(logits - top), by the very sums of the softmax over all;  logits: [size]."""
-    total = f32x16(0.0)
-    whole = size // 16 * 16
-    for i in range(0, whole, 16):
-        total = total + exp(load(logits + i, f32x16) - top)
-    if whole < size:
-        total = total + exp(load_end(logits + whole, size - whole) - top)
-    return log(reduce_add(total))
-
-
-@kernel
 def log_probabilities(logits: Pointer[f32], size: i64, ids: Pointer[i32], count: i64, out: Pointer[f32]) -> None:
     """out[j] = log softmax(logits)[ids[j]], the very bits that the softmax over all gives;  ids, out: [count]."""
     top = peak(logits, size)
-    shift = log_total(logits, size, top)
+    total = f32x16(0.0)
+    for start in range(0, size, PART):
+        total = total + sum_of_powers(logits + start, min(PART, size - start), top)
+    shift = log(reduce_add(total))
     for j in range(count):
         out[j] = logits[i64(ids[j])] - top - shift
 
 
 @kernel
-def weigh(values: Pointer[f32], count: i64, top: f32) -> i64:
-    """values = e^(values - top), the probabilities up to a factor; their sum in units."""
+def survey(
+    allowed: Pointer[f32], logits: Pointer[f32], size: i64, state: Pointer[i64], peaks: Pointer[f32], begin: i64,
+    end: i64,
+) -> None:  # fmt: skip
+    """The greatest of each part of what is chosen from, and of what the model said; a task is a part of a text.
+
+    Arguments are those of `place`.
+    """
+    parts = parts_of(size)
+    for task in range(begin, end):
+        row, start = task // parts, task % parts * PART
+        width = min(PART, size - start)
+        peaks[2 * task] = peak(allowed + row * size + start, width)
+        peaks[2 * task + 1] = peaks[2 * task]
+        if state[row * STATE + CHANGED] != 0:
+            peaks[2 * task + 1] = peak(logits + row * size + start, width)
+
+
+@kernel
+def greatest_of(peaks: Pointer[f32], parts: i64) -> f32:
+    """The greatest of all parts; NaN if one is NaN."""
+    top = peaks[0]
+    for part in range(1, parts):
+        other = peaks[2 * part]
+        if other > top or other != other:
+            top = other
+    return top
+
+
+@kernel
+def pick(
+    allowed: Pointer[f32], size: i64, wishes: Pointer[f64], state: Pointer[i64], marks: Pointer[f32],
+    peaks: Pointer[f32], desk: Pointer[f32], room: i64, ids: Pointer[i32], begin: i64, end: i64,
+) -> None:  # fmt: skip
+    """Note the greatest logits and how many tokens are looked at; move the top_k together; a task is a text."""
+    parts = parts_of(size)
+    for row in range(begin, end):
+        own, own_marks = state + row * STATE, marks + row * MARKS
+        top = greatest_of(peaks + 2 * row * parts, parts)
+        own_marks[TOP] = top
+        own_marks[OWN_TOP] = greatest_of(peaks + 2 * row * parts + 1, parts)
+        own[COUNT] = NONE
+        if top >= LOWEST and top <= -LOWEST:
+            own[COUNT] = size if own[DRAWN] != 0 else i64(0)
+            if own[DRAWN] != 0 and own[TOP_K] != 0:
+                logs = desk + row * 4 * room
+                own[COUNT] = keep_top_k(
+                    allowed + row * size, size, own[TOP_K], top, f32(wishes[row * WISHES + INVERSE]), logs,
+                    ids + row * room, logs + 3 * room, logs + 2 * room, own + FOUND,
+                )  # fmt: skip
+
+
+@kernel
+def weigh_vector(x: f32x16, top: f32, inverse: f32, least: f32, logs: Pointer[f32], weights: Pointer[f32]) -> None:
+    """Store the logarithms and weights of 16 logits, 0 below the least weight."""
+    scaled_down = maximum(scaled(x, top, inverse), LOWEST)  # finite, so that a weight of 0 makes a product of 0
+    weight = exp(scaled_down)
+    store(logs, scaled_down)
+    store(weights, select(weight >= least, weight, 0.0))
+
+
+@kernel
+def weigh_part(
+    x: Pointer[f32], count: i64, top: f32, inverse: f32, least: f32, logs: Pointer[f32], weights: Pointer[f32],
+    tally: Pointer[i64], centred: i64,
+) -> None:  # fmt: skip
+    """Logarithms and weights of logits x [count], and their sums. `logs` may be `x`. centred: the moment is wanted."""
     total = i64x16(0)
+    moment = i64x16(0)
     for i in range(0, count, 16):
-        weight = exp(load(values + i, f32x16) - top)
-        store(values + i, weight)
-        total = total + units(weight)
-    store(values + (count + 15) // 16 * 16, f32x16(0.0))
-    return reduce_add(total)
-
-
-@kernel
-def weigh_all(logits: Pointer[f32], size: i64, top: f32, temperature: f64, values: Pointer[f32]) -> i64:
-    """values = the weights of all of logits [size] under a temperature, as `scale` and `weigh` give them; their sum."""
-    total = i64x16(0)
-    inverse = 1.0 / temperature
-    whole = size // 16 * 16
-    for i in range(0, whole, 16):
-        x = load(logits + i, f32x16)
-        weight = exp(x - top if temperature == 1.0 else scaled(x, top, temperature, inverse))
-        store(values + i, weight)
-        total = total + raised(weight)
-    rest = load_end(logits + whole, size - whole)
-    weight = exp(rest - top if temperature == 1.0 else scaled(rest, top, temperature, inverse))
-    store(values + whole, weight)
-    store(values + whole + 16, f32x16(0.0))
-    return reduce_add(total + raised(weight)) - (whole + 16) * ROUNDING_BITS
-
-
-@kernel
-def share(total: i64, fraction: f64) -> i64:
-    """The fewest units that are at least a fraction of a total; at least 1, at most all."""
-    return min(max(i64(ceil(f64(total) * fraction)), 1), total)
-
-
-@kernel
-def negligible(rest: i64, count: i64) -> f32:
-    """A weight so small that `count` of those below it do not weigh `rest` units together; 0 if there is none."""
-    least = f64(rest) * 2.0**-UNIT_BITS / f64(count) * (1.0 - 2.0**-20) - 2.0 ** (-UNIT_BITS - 1)
-    return f32(least) if least > 0.0 else f32(0.0)
-
-
-@kernel
-def distances(weights: Pointer[f32], count: i64, total: i64, out: Pointer[f32]) -> None:
-    """out = -|surprisal - entropy|: the nearer to the entropy, the greater."""
-    shift = log(f32(f64(total) * 2.0**-UNIT_BITS))
-    terms = i64x16(0)
-    for i in range(0, count, 16):
+        if i + 16 <= count:
+            weigh_vector(load(x + i, f32x16), top, inverse, least, logs + i, weights + i)
+        else:
+            weigh_vector(load_end(x + i, count - i), top, inverse, least, logs + i, weights + i)
         weight = load(weights + i, f32x16)
-        surprisal = shift - log(weight)
-        product = select(weight > 0.0, f64x16(weight) * f64x16(surprisal), 0.0)
-        terms = terms + (bitcast(product + SURPRISAL_ROUNDING, i64x16) - SURPRISAL_ROUNDING_BITS)
-        store(out + i, surprisal)
-    entropy = f32(f64(reduce_add(terms)) * 2.0 ** (UNIT_BITS - SURPRISAL_BITS) / f64(total))
-    for i in range(0, count, 16):
-        store(out + i, 0.0 - absolute(load(out + i, f32x16) - entropy))
-    store(out + (count + 15) // 16 * 16, f32x16(NEVER))
+        total = total + raised(f64x16(weight))
+        if centred != 0:
+            moment = moment + moments(weight, load(logs + i, f32x16))
+    tally[TOTAL] = units_of(total, count)
+    if centred != 0:
+        tally[MOMENT] = units_of(moment, count)
+
+
+@kernel
+def weigh(
+    allowed: Pointer[f32], logits: Pointer[f32], size: i64, wishes: Pointer[f64], state: Pointer[i64],
+    marks: Pointer[f32], tally: Pointer[i64], powers: Pointer[f32], desk: Pointer[f32], room: i64, begin: i64, end: i64,
+) -> None:  # fmt: skip
+    """Add up e^(logits - greatest) of what the model said, and weigh the tokens to draw from; a task is a part."""
+    parts = parts_of(size)
+    for task in range(begin, end):
+        row, start = task // parts, task % parts * PART
+        own, own_marks, wished = state + row * STATE, marks + row * MARKS, wishes + row * WISHES
+        if own[COUNT] != NONE:
+            place = row * size + start
+            store(powers + 16 * task, sum_of_powers(logits + place, min(PART, size - start), own_marks[OWN_TOP]))
+            logs = desk + row * 4 * room + start
+            count = min(max(own[COUNT] - start, 0), PART)
+            least = f32(wished[MIN_P]) if wished[SHARES + TOP_P] >= 1.0 else f32(0.0)
+            centred = i64(1) if wished[SHARES + TYPICAL_P] < 1.0 else i64(0)
+            if own[TOP_K] != 0:  # scaled already
+                weigh_part(logs, count, 0.0, 1.0, least, logs, logs + room, tally + task * TALLY, centred)
+            else:
+                inverse = f32(wished[INVERSE])
+                source = allowed + place
+                weigh_part(
+                    source, count, own_marks[TOP], inverse, least, logs, logs + room, tally + task * TALLY, centred
+                )  # fmt: skip
 
 
 @kernel
@@ -191,105 +223,81 @@ def portion(total: i64, number: i64) -> i64:
 
 
 @kernel
-def place_of(weights: Pointer[f32], count: i64, target: i64) -> i64:
+def place_of(weights: Pointer[f32], count: i64, tally: Pointer[i64], target: i64) -> i64:
     """The first place at which the running sum of weights [count], in units, exceeds a target below their sum."""
-    start = i64(0)
     before = i64(0)
-    while start + BLOCK < count:
-        part = before + total_of(weights + start, BLOCK)
-        if part > target:
+    part = i64(0)
+    while part + 1 < parts_of(count) and before + tally[part * TALLY + TOTAL] <= target:
+        before += tally[part * TALLY + TOTAL]
+        part += 1
+    start = part * PART
+    while start + BLOCK < min((part + 1) * PART, count):
+        passed = before + total_of(weights + start, BLOCK)
+        if passed > target:
             break
-        before = part
+        before = passed
         start += BLOCK
-    while start + 16 < count:
-        part = before + total_of(weights + start, 16)
-        if part > target:
-            break
-        before = part
-        start += 16
-    while start + 1 < count:
+    before += unit(weights[start])
+    while before <= target:
+        start += 1
         before += unit(weights[start])
-        if before > target:
+    return start
+
+
+@kernel
+def first_of(logits: Pointer[f32], size: i64, peaks: Pointer[f32], top: f32) -> i64:
+    """The first place of logits [size] with the greatest of them, by the peaks of the parts."""
+    start = i64(0)
+    while peaks[2 * (start // PART)] != top:
+        start += PART
+    while start + 64 <= size:
+        first = (load(logits + start, f32x16) == top) | (load(logits + start + 16, f32x16) == top)
+        second = (load(logits + start + 32, f32x16) == top) | (load(logits + start + 48, f32x16) == top)
+        if mask_bits(first | second) != 0:
             break
+        start += 64
+    while logits[start] != top:
         start += 1
     return start
 
 
 @kernel
-def draw(
-    logits: Pointer[f32], size: i64, top: f32, temperature: f64, top_k: i64, top_p: f64, min_p: f64, typical_p: f64,
-    number: i64, values: Pointer[f32], near: Pointer[f32], near_weights: Pointer[f32], spare: Pointer[f32],
-    ids: Pointer[i32], found: Pointer[i64],
-) -> i64:  # fmt: skip
-    """The token that a random number of 53 bits draws from logits [size] under a temperature and four filters.
-
-    top: the greatest logit. top_k = 0, top_p = 1, min_p = 0 and typical_p = 1 filter nothing. The rest is scratch
-    memory (see `Sampler`).
-    """
-    chosen = 0 < top_k < size
-    bound = least_logit(top, temperature, min_p) if min_p > 0.0 and top_p >= 1.0 else f32(LOWEST)
-    count = size
-    total = i64(0)
-    if chosen:
-        count = keep_top_k(logits, size, top_k, top, temperature, values, ids, spare, near, found)
-    elif bound > LOWEST and SPARSE * reaching(logits, size, bound) < size:
-        chosen = True
-        count = keep_from(logits, size, bound, values, ids)
-        scale(values, count, top, temperature, values)
-    else:
-        total = weigh_all(logits, size, top, temperature, values)
-    if chosen:
-        total = weigh(values, count, top if temperature == 1.0 else f32(0.0))
-    if top_p < 1.0:
-        goal = share(total, top_p)
-        bound = negligible(total - goal, count)
-        least = value_of(find_threshold(values, values, count, goal, bound, near, near_weights, found, WEIGHED=True))
-        each = unit(least)
-        total = keep_weights(values, values, count, least, (goal - found[1] + each - 1) // each)
-    if min_p > 0.0:
-        least = f32(min_p)
-        if f64(least) >= min_p:
-            least = value_of(key_of(least) - 1)
-        total = keep_weights(values, values, count, least, 0)
-    if typical_p < 1.0:
-        distances(values, count, total, spare)
-        goal = share(total, typical_p)
-        key = find_threshold(spare, values, count, goal, LOWEST, near, near_weights, found, WEIGHED=True)
-        total = keep_weights(spare, values, count, value_of(key - 1), 0)
-    place = place_of(values, count, portion(total, number))
-    return i64(ids[place]) if chosen else place
-
-
-@kernel
-def choose(
-    allowed: Pointer[f32], logits: Pointer[f32], size: i64, fractions: Pointer[f64], counts: Pointer[i64],
-    numbers: Pointer[i64], tokens: Pointer[i64], chances: Pointer[f32], row_id: Pointer[i32],
-    row_position: Pointer[i32], tile_position: Pointer[i64], values: Pointer[f32], near: Pointer[f32],
-    near_weights: Pointer[f32], spare: Pointer[f32], ids: Pointer[i32], found: Pointer[i64], begin: i64, end: i64,
+def place(
+    allowed: Pointer[f32], logits: Pointer[f32], size: i64, state: Pointer[i64], marks: Pointer[f32],
+    tally: Pointer[i64], peaks: Pointer[f32], powers: Pointer[f32], desk: Pointer[f32], room: i64, ids: Pointer[i32],
+    numbers: Pointer[i64], tokens: Pointer[i64], chances: Pointer[f32], most: i64, row_id: Pointer[i32],
+    row_position: Pointer[i32], tile_position: Pointer[i64], begin: i64, end: i64,
 ) -> None:  # fmt: skip
-    """Choose the next token of a text among `allowed`, and make it what a pass over one row reads next.
+    """Choose the next token of each text, and make it what a pass over one row reads next; a task is a text.
 
     Args:
-        allowed, logits: [size], what is chosen from, and what the model said, which may be the same.
-        fractions: temperature, top_p, min_p, typical_p. counts: DRAWN (0: the greatest), TOP_K, CHANGED (0: what is
-            allowed is what the model said), CHOSEN so far.
-        numbers, tokens, chances: for each token that is chosen its random number, its id (or NONE where the logits
-            allow no choice) and its log-probability.
-        row_id, row_position, tile_position: of the row to be read, moved on.
+        allowed, logits: [texts, size], what is chosen from, and what the model said, which may be the same.
+        state, marks, tally: of each text, and of each of its parts, see `glassformer.kernels.filtering`.
+        peaks: [texts, parts, 2], the greatest of each part of both. powers: [texts, parts, 16], the sums of `weigh`.
+        desk: [texts, 4, room], logarithms and weights of tokens, and room to work. ids: [texts, room], of the top_k.
+        numbers, tokens, chances: [texts, most], for each token that is chosen its random number of 53 bits, its id (or
+            NONE where the logits allow no choice) and its log-probability.
+        row_id, row_position, tile_position: [texts], of the row to be read, moved on.
     """
-    for _ in range(begin, end):
-        chosen = counts[CHOSEN]
-        token = greatest(allowed, size)
+    parts = parts_of(size)
+    for row in range(begin, end):
+        own, own_marks, own_tally = state + row * STATE, marks + row * MARKS, tally + row * parts * TALLY
+        at = row * most + own[CHOSEN]
+        token = i64(NONE)
+        if own[COUNT] == 0:
+            token = first_of(allowed + row * size, size, peaks + 2 * row * parts, own_marks[TOP])
+        elif own[COUNT] > 0:
+            target = portion(sum_of(own_tally + TOTAL, parts), numbers[at])
+            token = place_of(desk + (row * 4 + 1) * room, own[COUNT], own_tally, target)
+            if own[TOP_K] != 0:
+                token = i64(ids[row * room + token])
         if token != NONE:
-            top = allowed[token] if counts[CHANGED] == 0 else peak(logits, size)
-            if counts[DRAWN] != 0:
-                token = draw(
-                    allowed, size, allowed[token], fractions[0], counts[TOP_K], fractions[1], fractions[2],
-                    fractions[3], numbers[chosen], values, near, near_weights, spare, ids, found,
-                )  # fmt: skip
-            chances[chosen] = logits[token] - top - log_total(logits, size, top)
-        tokens[chosen] = token
-        counts[CHOSEN] = chosen + 1
-        row_id[0] = i32(max(token, 0))
-        row_position[0] = row_position[0] + 1
-        tile_position[0] = tile_position[0] + 1
+            total = f32x16(0.0)
+            for part in range(parts):
+                total = total + load(powers + 16 * (row * parts + part), f32x16)
+            chances[at] = logits[row * size + token] - own_marks[OWN_TOP] - log(reduce_add(total))
+        tokens[at] = token
+        own[CHOSEN] = own[CHOSEN] + 1
+        row_id[row] = i32(max(token, 0))
+        row_position[row] = row_position[row] + 1
+        tile_position[row] = tile_position[row] + 1

@@ -37,8 +37,6 @@ ROUNDING_BITS = 0x4098000000000000
 LOWEST = -3.4028234663852886e38  # the least finite f32; minus infinity is never chosen
 INFINITY_KEY = 0x7F800000
 FEW = 256
-MANY, SAMPLE = 8192, 16  # numbers of which a sample is taken, and one vector in so many
-MARGIN = 1 << 20  # around the key that the sample tells: an eighth of the numbers of one exponent
 
 
 @kernel
@@ -55,15 +53,9 @@ def value_of(key: i64) -> f32:
 
 
 @kernel
-def units(weights: f32x16) -> i64x16:
-    """Weights from 0 to 1 in whole units, to the nearest, ties to even."""
-    return bitcast(f64x16(weights) + ROUNDING, i64x16) - ROUNDING_BITS
-
-
-@kernel
-def raised(weights: f32x16) -> i64x16:
-    """Weights in whole units, each ROUNDING_BITS too much: sums wrap, and what is too much is taken off once."""
-    return bitcast(f64x16(weights) + ROUNDING, i64x16)
+def raised(weights: f64x16) -> i64x16:
+    """Numbers from -1 to 1 in whole units, to the nearest, ties to even, each ROUNDING_BITS too much; sums may wrap."""
+    return bitcast(weights + ROUNDING, i64x16)
 
 
 @kernel
@@ -79,12 +71,18 @@ def unit(weight: f32) -> i64:
 
 
 @kernel
+def units_of(total: i64x16, count: i64) -> i64:
+    """A sum of `raised` vectors over so many numbers, without what is too much."""
+    return reduce_add(total) - vectors(count) * 16 * ROUNDING_BITS
+
+
+@kernel
 def total_of(weights: Pointer[f32], count: i64) -> i64:
     """Sum of weights in units."""
     total = i64x16(0)
     for i in range(0, count, 16):
-        total = total + raised(load(weights + i, f32x16))
-    return reduce_add(total) - vectors(count) * 16 * ROUNDING_BITS
+        total = total + raised(f64x16(load(weights + i, f32x16)))
+    return units_of(total, count)
 
 
 @kernel
@@ -121,10 +119,10 @@ def measure(
         chosen = load(values + i, f32x16) >= least
         number += i64(popcount(mask_bits(chosen)))
         if WEIGHED:
-            total = total + raised(select(chosen, load(weights + i, f32x16), 0.0))
+            total = total + raised(f64x16(select(chosen, load(weights + i, f32x16), 0.0)))
     found[0] = number
     if WEIGHED:
-        number = reduce_add(total) - vectors(count) * 16 * ROUNDING_BITS
+        number = units_of(total, count)
     return number
 
 
@@ -133,19 +131,20 @@ def bisect(
     values: Pointer[f32], weights: Pointer[f32], size: i64, goal: i64, low: i64, high: i64, near: Pointer[f32],
     near_weights: Pointer[f32], found: Pointer[i64], *, WEIGHED: bool,
 ) -> i64:  # fmt: skip
-    """`find_threshold` between two keys: at `low` the goal is reached, at `high` it is not.
+    """`find_threshold` between two keys: at `low` the goal is reached, at `high` it is not, because nothing is.
 
-    On entry found[1] is the weight, or number, at `high`. `near` may be `values`.
+    found[2] becomes the weight, or number, at the threshold; on entry it is that at `low`. `near` may be `values`.
     """
     v, w, left = values, weights, size
     base = i64(0)  # of the values that are no longer looked at, all of them above
-    above = found[1]
+    above = i64(0)
     from_low, from_high = size, i64(0)  # how many of those looked at are >= low, >= high
     while high - low > 1:
         middle = low + ((high - low) >> 1)
         reached = base + measure(v, w, left, value_of(middle), found, WEIGHED=WEIGHED)
         if reached >= goal:
             low = middle
+            found[2] = reached
             from_low = found[0]
         else:
             high = middle
@@ -161,75 +160,16 @@ def bisect(
 
 
 @kernel
-def take_sample(
-    values: Pointer[f32], weights: Pointer[f32], size: i64, near: Pointer[f32], near_weights: Pointer[f32]
-) -> i64:
-    """Copy one vector in SAMPLE; how many numbers."""
-    taken = i64(0)
-    for i in range(0, size, 16 * SAMPLE):
-        store(near + taken, load(values + i, f32x16))
-        store(near_weights + taken, load(weights + i, f32x16))
-        taken += 16
-    store(near + taken, f32x16(-float("inf")))
-    store(near_weights + taken, f32x16(0.0))
-    return taken
-
-
-@kernel
-def threshold_of_many(
-    values: Pointer[f32], weights: Pointer[f32], size: i64, goal: i64, low: i64, near: Pointer[f32],
-    near_weights: Pointer[f32], found: Pointer[i64],
-) -> i64:  # fmt: skip
-    """`find_threshold` of so many numbers that a sample is worth its while: it says about where the threshold is.
-
-    All numbers are read but to confirm that, and again where the sample was wrong.
-    """
-    high = i64(INFINITY_KEY)
-    above = i64(0)
-    taken = take_sample(values, weights, size, near, near_weights)
-    few = measure(near, near_weights, taken, value_of(low), found, WEIGHED=False) * 4 <= taken
-    if not few:
-        found[1] = 0
-        about = bisect(
-            near, near_weights, taken, goal // SAMPLE, low, high, near, near_weights, found, WEIGHED=True
-        )  # fmt: skip
-        for side in range(2):
-            key = about - MARGIN if side == 0 else about + MARGIN
-            if key > low and key < high:
-                reached = measure(values, weights, size, value_of(key), found, WEIGHED=True)
-                if reached >= goal:
-                    low = key
-                else:
-                    high = key
-                    above = reached
-        few = high - low <= 2 * MARGIN
-    if few:
-        size = gather_near(values, weights, size, value_of(low), value_of(high), near, near_weights, WEIGHED=True)
-        goal -= above
-        values, weights = near, near_weights
-    found[1] = i64(0) if few else above
-    low = bisect(values, weights, size, goal, low, high, near, near_weights, found, WEIGHED=True)
-    found[1] += above if few else i64(0)
-    return low
-
-
-@kernel
 def find_threshold(
-    values: Pointer[f32], weights: Pointer[f32], size: i64, goal: i64, bound: f32, near: Pointer[f32],
-    near_weights: Pointer[f32], found: Pointer[i64], *, WEIGHED: bool,
+    values: Pointer[f32], size: i64, goal: i64, near: Pointer[f32], found: Pointer[i64]
 ) -> i64:  # fmt: skip
-    """Key of the greatest float t >= `bound` at which the values >= t weigh, or number, at least `goal`.
+    """Key of the greatest float t at which `goal` values are >= t; that of LOWEST if all together are fewer.
 
-    `bound`: a float at which they do, or LOWEST, whose key it is if all together do not. found[1] is the weight, or
-    number, of the values above t. `near` and `near_weights` are scratch memory of as many numbers.
+    found[1] is the number of values above t. `near` is scratch memory of as many numbers, or `values`.
     """
-    low = key_of(bound)
-    if WEIGHED and size >= MANY:
-        low = threshold_of_many(values, weights, size, goal, low, near, near_weights, found)
-    else:
-        found[1] = 0
-        low = bisect(values, weights, size, goal, low, i64(INFINITY_KEY), near, near_weights, found, WEIGHED=WEIGHED)
-    return low
+    return bisect(
+        values, values, size, goal, key_of(LOWEST), i64(INFINITY_KEY), near, near, found, WEIGHED=False
+    )  # fmt: skip
 
 
 @kernel
@@ -261,30 +201,3 @@ def keep(
             taken += 1
     store(kept + taken, f32x16(-float("inf")))
     return taken
-
-
-@kernel
-def keep_weights(values: Pointer[f32], weights: Pointer[f32], count: i64, least: f32, spare: i64) -> i64:
-    """Set to 0 the weights that are not chosen; what is left of their sum, in units.
-
-    Chosen is where values > least, and the first `spare` places where values = least. `values` may be `weights`.
-    """
-    total = i64x16(0)
-    for i in range(0, count, 16):
-        v = load(values + i, f32x16)
-        w = load(weights + i, f32x16)
-        equal = mask_bits(v == least)
-        if equal == 0 or spare == 0:
-            w = select(v > least, w, 0.0)
-            store(weights + i, w)
-        else:
-            for lane in range(16):
-                if values[i + lane] == least:
-                    spare -= 1
-                if values[i + lane] < least or (values[i + lane] == least and spare < 0):
-                    weights[i + lane] = 0.0
-            if spare < 0:
-                spare = i64(0)
-            w = load(weights + i, f32x16)
-        total = total + raised(w)
-    return reduce_add(total) - vectors(count) * 16 * ROUNDING_BITS

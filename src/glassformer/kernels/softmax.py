@@ -20,23 +20,43 @@ from glassformer.simd import (
 )  # fmt: skip
 
 LOWEST = -float("inf")
+PART = 2048  # numbers that are added up by themselves: sums of parts go to different threads where one row is all
+
+
+@kernel
+def sum_of_powers(row: Pointer[f32], width: i64, top: f32) -> f32x16:
+    """For each of 16 lanes the sum of e^(x - top) over a part of a row;  row: [width]."""
+    total = f32x16(0.0)
+    for i in range(0, width, 16):
+        inside = lane_numbers(i32x16) < i32(width - i)
+        power = exp(load(row + i, f32x16, count=width - i) - top)
+        total = total + select(inside, power, 0.0)
+    return total
 
 
 @kernel
 def softmax_row(row: Pointer[f32], target: Pointer[f32], width: i64, *, LOG: bool) -> None:
-    """target = exp(row - max) / sum, or its logarithm row - max - log(sum);  both [width], perhaps the same."""
+    """target = exp(row - max) / sum, or its logarithm row - max - log(sum);  both [width], perhaps the same.
+
+    The sum is that of the parts' sums, lane by lane, and of the lanes at last.
+    """
     highest = f32x16(LOWEST)
     for i in range(0, width, 16):
         inside = lane_numbers(i32x16) < i32(width - i)
         highest = maximum(highest, select(inside, load(row + i, f32x16, count=width - i), LOWEST))
     top = reduce_max(highest)
     total = f32x16(0.0)
-    for i in range(0, width, 16):
-        inside = lane_numbers(i32x16) < i32(width - i)
-        power = exp(load(row + i, f32x16, count=width - i) - top)
-        total = total + select(inside, power, 0.0)
-        if not LOG:
-            store(target + i, power, count=width - i)
+    for start in range(0, width, PART):
+        if LOG:
+            total = total + sum_of_powers(row + start, min(PART, width - start), top)
+        else:
+            part = f32x16(0.0)
+            for i in range(start, min(start + PART, width), 16):
+                inside = lane_numbers(i32x16) < i32(width - i)
+                power = exp(load(row + i, f32x16, count=width - i) - top)
+                part = part + select(inside, power, 0.0)
+                store(target + i, power, count=width - i)
+            total = total + part
     amount = reduce_add(total)
     if LOG:
         shift = log(amount)

@@ -112,6 +112,10 @@ class GPT2:
             found.append(logits if whole else logits[[piece.ends for piece in group]])
         return found[0] if len(found) == 1 else np.concatenate(found)
 
+    def sampler(self) -> Sampler:
+        """What chooses tokens, on the network's threads."""
+        return Sampler(self.config.vocab_size, None if self.steps is None else self.steps.executor)
+
     def decode(
         self, token: int, cache: KVCache, sampler: Sampler, count: int, *, observation: Observation | None = None,
         frame: Frame | None = None,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import weakref
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -68,15 +68,6 @@ class Recorder:
         return Plan(self.executor, self.launches, self.scopes, placed, self.share, tiles)
 
 
-@dataclass(frozen=True, eq=False)
-class Runs:
-    """A launch that follows a plan, its arguments, and the records of plan and launch by the number of times."""
-
-    launch: Launch
-    arguments: npt.NDArray[np.int64]
-    records: dict[int, npt.NDArray[np.int64]]
-
-
 class Plan:
     """Launches on fixed buffers. Not for two threads at once: they would share the buffers.
 
@@ -98,7 +89,7 @@ class Plan:
         self.pointed: dict[int, weakref.ref[Array]] = {}
         self.nbytes = 0
         self._slots: dict[int, npt.NDArray[np.int64]] = {}
-        self._runs: Runs | None = None
+        self._runs: tuple[Plan, dict[int, npt.NDArray[np.int64]]] | None = None
         if not executor.as_python:
             self._write(launches, [kernel.load(executor.target) for kernel in self.kernels], buffers)
 
@@ -150,13 +141,16 @@ class Plan:
             self._slots[id(stand_in)] = np.flatnonzero(self.arguments == address_of(stand_in))
         self.arguments[self._slots[id(stand_in)]] = address_of(array)
 
-    def replay(self, times: int = 1, behind: Launch | None = None) -> None:
-        """Run all launches in order, and one more behind the last, so many times; returns when all is done."""
+    def replay(self, times: int = 1, behind: Plan | None = None) -> None:
+        """Run all launches in order, and those of another plan behind them, so many times; returns when all is done.
+
+        Nobody who looks on is told of that other plan.
+        """
         if self.executor.as_python or self.executor.watch is not None:
             for _ in range(times):
                 self._replay_watched()
-                if behind is not None:  # no part of the plan, so nobody looks on
-                    behind.kernel(*behind.arguments, begin=0, end=behind.tasks, target=self.executor.target)
+                if behind is not None:
+                    behind.run_each() if self.executor.as_python else self.executor.replay(behind.records)
         elif behind is None:
             self.executor.replay(self.records)
         else:
@@ -166,23 +160,26 @@ class Plan:
         """Run all launches where somebody looks on, or as Python."""
         if self.executor.watch is not None:
             self.executor.watch.replay(self)
-            return
+        else:
+            self.run_each()
+
+    def run_each(self) -> None:
+        """Run launch after launch as Python."""
         pointed = {stand_in: array() for stand_in, array in self.pointed.items()}
         for launch in self.launches:
             arguments = tuple(pointed.get(id(a), a) for a in launch.arguments)
             self.executor.run(replace(launch, arguments=arguments))
 
-    def _records_with(self, behind: Launch, times: int) -> npt.NDArray[np.int64]:
-        """The records, and one that the leader does alone behind them, so many times. Those made last are kept."""
-        if self._runs is None or self._runs.launch is not behind:
-            loaded = behind.kernel.load(self.executor.target)
-            arguments = np.frombuffer(loaded.pack(behind.arguments), np.int64).copy()
-            self._runs = Runs(behind, arguments, {})
-        if times not in self._runs.records:
-            address = behind.kernel.load(self.executor.target).address
-            last = [[address, address_of(self._runs.arguments), behind.tasks, 0, *self.records[-1, 4:]]]
-            self._runs.records[times] = np.tile(np.concatenate([self.records, last]), (times, 1))
-        return self._runs.records[times]
+    def _records_with(self, behind: Plan, times: int) -> npt.NDArray[np.int64]:
+        """The records and those of another plan behind them, so many times. Those made last are kept."""
+        if self._runs is None or self._runs[0] is not behind:
+            self._runs = behind, {}
+        kept = self._runs[1]
+        if times not in kept:
+            last = behind.records.copy()
+            last[:, 4:] = self.records[-1, 4:]  # ahead of them is what is ahead of the last launch
+            kept[times] = np.tile(np.concatenate([self.records, last]), (times, 1))
+        return kept[times]
 
 
 def ahead(weights: Sequence[Array | None], threads: int) -> npt.NDArray[np.int64]:

@@ -1,0 +1,294 @@
+"""Filters that keep a share of the probability: top_p, by the probability of tokens, and typical_p, by how near the
+logarithm of it is to its mean.
+
+Each finds the rank of the last token that is kept without sorting. A sample of the tokens tells about where it is; the
+threads gather the tokens around that, and add up those above; among the few that were gathered it is found exactly.
+Weights are counted in whole units (see `glassformer.kernels.selection`), so no result depends on an order of summation.
+"""
+
+from glassformer.kernels.selection import (
+    UNIT_BITS,
+    bisect,
+    key_of,
+    measure,
+    raised,
+    total_of,
+    unit,
+    units_of,
+    value_of,
+)
+from glassformer.kernels.softmax import PART
+from glassformer.simd import (
+    Pointer,
+    absolute,
+    ceil,
+    count_trailing_zeros,
+    f32,
+    f32x16,
+    f64,
+    f64x16,
+    i64,
+    i64x16,
+    kernel,
+    load,
+    mask_bits,
+    select,
+    store,
+)  # fmt: skip
+
+NEVER = -float("inf")
+TOP_P, TYPICAL_P = 0, 1  # the filters, in the order in which they come
+MANY, SAMPLE = 8192, 16  # tokens of which a sample is taken, and one vector in so many
+MARGIN = 1 << 20  # around the key that the sample tells: an eighth of the numbers of one exponent
+FARTHEST = -256.0  # below the rank of any token of typical_p that has a weight: a logarithm of f32 is above -104
+
+# Places in a text's wishes, numbers of f64: how a token is to be drawn.
+INVERSE, MIN_P, SHARES, WISHES = 0, 1, 2, 4
+# Places in a text's state, numbers of i64: what is asked (0: the greatest logit; whether what is chosen from is not
+# what the model said), the tokens chosen so far, the tokens that are looked at (NONE: no choice is possible), and the
+# filter at work: whether it is, what is to be kept, between which keys, and what was found (see `bisect`).
+DRAWN, TOP_K, CHANGED, CHOSEN, COUNT, ACTIVE, GOAL, LOW, HIGH, FOUND = range(10)
+STATE = FOUND + 3
+# Places in a text's marks, numbers of f32: greatest logit of those to choose from and of the model's, the mean
+# logarithm, the least rank that is kept.
+TOP, OWN_TOP, MEAN, LEAST, MARKS = 0, 1, 2, 3, 4
+# Places in the tally of a part, numbers of i64: its weight, the sum of weight * logarithm, how many tokens were
+# gathered, the weight of those above.
+TOTAL, MOMENT, NEAR, ABOVE, TALLY = 0, 1, 2, 3, 4
+GATHERED = PART + 16  # room for the tokens that are gathered in a part
+
+
+@kernel
+def parts_of(size: i64) -> i64:
+    """How many parts so many tokens have."""
+    return (size + PART - 1) // PART
+
+
+@kernel
+def sum_of(tally: Pointer[i64], parts: i64) -> i64:
+    """One number of each part, added up."""
+    total = i64(0)
+    for part in range(parts):
+        total += tally[part * TALLY]
+    return total
+
+
+@kernel
+def moments(weights: f32x16, logs: f32x16) -> i64x16:
+    """weight * logarithm in whole units, as `raised` has them."""
+    return raised(f64x16(weights) * f64x16(logs))
+
+
+@kernel
+def share(total: i64, fraction: f64) -> i64:
+    """The fewest units that are at least a fraction of a total; at least 1, at most all."""
+    return min(max(i64(ceil(f64(total) * fraction)), 1), total)
+
+
+@kernel
+def negligible(rest: i64, count: i64) -> f32:
+    """A weight so small that `count` of those below it do not weigh `rest` units together; 0 if there is none."""
+    least = f64(rest) * 2.0**-UNIT_BITS / f64(count) * (1.0 - 2.0**-20) - 2.0 ** (-UNIT_BITS - 1)
+    return f32(least) if least > 0.0 else f32(0.0)
+
+
+@kernel
+def ranks(logs: f32x16, weights: f32x16, mean: f32, stage: i64) -> f32x16:
+    """By what the filter of a stage keeps tokens: the greater, the sooner."""
+    return weights if stage == TOP_P else select(weights > 0.0, 0.0 - absolute(logs - mean), NEVER)
+
+
+@kernel
+def take_sample(
+    logs: Pointer[f32], weights: Pointer[f32], count: i64, mean: f32, stage: i64, near: Pointer[f32],
+    near_weights: Pointer[f32],
+) -> i64:  # fmt: skip
+    """The ranks and weights of one vector in SAMPLE; of how many tokens."""
+    taken = i64(0)
+    for i in range(0, count, 16 * SAMPLE):
+        w = load(weights + i, f32x16)
+        store(near + taken, ranks(load(logs + i, f32x16), w, mean, stage))
+        store(near_weights + taken, w)
+        taken += 16
+    store(near + taken, f32x16(NEVER))
+    store(near_weights + taken, f32x16(0.0))
+    return taken
+
+
+@kernel
+def narrow(
+    wishes: Pointer[f64], state: Pointer[i64], marks: Pointer[f32], tally: Pointer[i64], size: i64, desk: Pointer[f32],
+    room: i64, stage: i64, begin: i64, end: i64,
+) -> None:  # fmt: skip
+    """Say what the filter of a stage has to keep of each text, and between which ranks the last token is likely to be.
+
+    Arguments are those of `glassformer.kernels.sampling.place`; a task is a text.
+    """
+    for row in range(begin, end):
+        own, own_marks, own_tally = state + row * STATE, marks + row * MARKS, tally + row * parts_of(size) * TALLY
+        logs, weights = desk + row * 4 * room, desk + (row * 4 + 1) * room
+        near, near_weights = weights + room, weights + 2 * room
+        fraction, count = wishes[row * WISHES + SHARES + stage], own[COUNT]
+        own[ACTIVE] = i64(1) if count > 0 and fraction < 1.0 else i64(0)
+        if own[ACTIVE] != 0:
+            total = sum_of(own_tally + TOTAL, parts_of(size))
+            goal = share(total, fraction)
+            mean = f32(f64(sum_of(own_tally + MOMENT, parts_of(size))) / f64(total))
+            low = max(key_of(negligible(total - goal, count)), 1) if stage == TOP_P else key_of(FARTHEST)
+            high = key_of(1.0) + 1
+            if count >= MANY:
+                taken = take_sample(logs, weights, count, mean, stage, near, near_weights)
+                found = own + FOUND
+                if measure(near, near_weights, taken, value_of(low), found, WEIGHED=False) * 4 > taken:
+                    about = bisect(
+                        near, near_weights, taken, goal // SAMPLE, low, high, near, near_weights, found, WEIGHED=True
+                    )  # fmt: skip
+                    low, high = max(low, about - MARGIN), min(high, about + MARGIN)
+            own[GOAL] = goal
+            own[LOW] = low
+            own[HIGH] = high
+            own_marks[MEAN] = mean
+
+
+@kernel
+def gather_part(
+    logs: Pointer[f32], weights: Pointer[f32], count: i64, mean: f32, stage: i64, low: i64, high: i64,
+    near: Pointer[f32], near_weights: Pointer[f32], tally: Pointer[i64],
+) -> None:  # fmt: skip
+    """Copy the ranks from `low` to below `high` and their weights, in order; add up the weights of those above."""
+    least, most = value_of(low), value_of(high)
+    taken = i64(0)
+    above = i64x16(0)
+    for i in range(0, count, 16):
+        w = load(weights + i, f32x16)
+        rank = ranks(load(logs + i, f32x16), w, mean, stage)
+        above = above + raised(f64x16(select(rank >= most, w, 0.0)))
+        bits = mask_bits((rank >= least) & (rank < most))
+        while bits != 0:
+            lane = i64(count_trailing_zeros(bits))
+            bits = bits & (bits - 1)
+            weight = weights[i + lane]
+            near[taken] = weight if stage == TOP_P else -abs(logs[i + lane] - mean)
+            near_weights[taken] = weight
+            taken += 1
+    tally[NEAR] = taken
+    tally[ABOVE] = units_of(above, count)
+
+
+@kernel
+def gather(
+    state: Pointer[i64], marks: Pointer[f32], tally: Pointer[i64], size: i64, desk: Pointer[f32], room: i64, stage: i64,
+    begin: i64, end: i64,
+) -> None:  # fmt: skip
+    """Gather the tokens around the last one that is kept; a task is a part of a text."""
+    parts = parts_of(size)
+    for task in range(begin, end):
+        row, part = task // parts, task % parts
+        own = state + row * STATE
+        if own[ACTIVE] != 0:
+            logs = desk + row * 4 * room + part * PART
+            near = desk + (row * 4 + 2) * room + part * GATHERED
+            gather_part(
+                logs, logs + room, min(max(own[COUNT] - part * PART, 0), PART), marks[row * MARKS + MEAN], stage,
+                own[LOW], own[HIGH], near, near + room, tally + task * TALLY,
+            )  # fmt: skip
+
+
+@kernel
+def join(near: Pointer[f32], near_weights: Pointer[f32], tally: Pointer[i64], parts: i64) -> i64:
+    """Move together what was gathered in all parts; how many tokens."""
+    left = i64(0)
+    for part in range(parts):
+        source, taken = part * GATHERED, tally[part * TALLY + NEAR]
+        for i in range(0, taken, 16):
+            store(near + left + i, load(near + source + i, f32x16))
+            store(near_weights + left + i, load(near_weights + source + i, f32x16))
+        left += taken
+    return left
+
+
+@kernel
+def drop_ties(weights: Pointer[f32], count: i64, least: f32, kept: i64) -> None:
+    """Set to 0 the weights that are `least`, but for so many first ones."""
+    for i in range(0, count, 16):
+        if mask_bits(load(weights + i, f32x16) == least) != 0:
+            for lane in range(16):
+                if weights[i + lane] == least:
+                    kept -= 1
+                    if kept < 0:
+                        weights[i + lane] = 0.0
+
+
+@kernel
+def settle(
+    wishes: Pointer[f64], state: Pointer[i64], marks: Pointer[f32], tally: Pointer[i64], size: i64, desk: Pointer[f32],
+    room: i64, stage: i64, begin: i64, end: i64,
+) -> None:  # fmt: skip
+    """Find the rank of the last token that is kept, exactly; where the sample was wrong, among all others."""
+    parts = parts_of(size)
+    for row in range(begin, end):
+        own, own_tally = state + row * STATE, tally + row * parts * TALLY
+        if own[ACTIVE] != 0:
+            logs, weights = desk + row * 4 * room, desk + (row * 4 + 1) * room
+            near, near_weights = weights + room, weights + 2 * room
+            goal, low, high, mean = own[GOAL], own[LOW], own[HIGH], marks[row * MARKS + MEAN]
+            left, above = join(near, near_weights, own_tally, parts), sum_of(own_tally + ABOVE, parts)
+            store(near_weights + left, f32x16(0.0))
+            weight = total_of(near_weights, left)
+            if above >= goal or above + weight < goal:
+                if above >= goal:
+                    low, high = high, key_of(1.0) + 1
+                else:
+                    low, high = i64(1) if stage == TOP_P else key_of(FARTHEST), low
+                gather_part(logs, weights, own[COUNT], mean, stage, low, high, near, near_weights, own_tally)
+                left, above = own_tally[NEAR], own_tally[ABOVE]
+                store(near_weights + left, f32x16(0.0))
+                weight = total_of(near_weights, left)
+            store(near + left, f32x16(NEVER))
+            found = own + FOUND
+            found[2] = weight
+            least = value_of(
+                bisect(near, near_weights, left, goal - above, low, high, near, near_weights, found, WEIGHED=True)
+            )
+            if stage == TOP_P:
+                each = unit(least)
+                kept = (goal - above - found[1] + each - 1) // each
+                if kept * each < found[2] - found[1]:
+                    drop_ties(weights, own[COUNT], least, kept)
+                least = max(least, f32(wishes[row * WISHES + MIN_P]))
+            marks[row * MARKS + LEAST] = least
+
+
+@kernel
+def cut_part(
+    logs: Pointer[f32], weights: Pointer[f32], count: i64, mean: f32, stage: i64, least: f32, tally: Pointer[i64]
+) -> None:  # fmt: skip
+    """Set to 0 the weights of ranks below `least`; what is left of the sums."""
+    total = i64x16(0)
+    moment = i64x16(0)
+    for i in range(0, count, 16):
+        log, w = load(logs + i, f32x16), load(weights + i, f32x16)
+        w = select(ranks(log, w, mean, stage) >= least, w, 0.0)
+        store(weights + i, w)
+        total = total + raised(f64x16(w))
+        moment = moment + moments(w, log)
+    tally[TOTAL] = units_of(total, count)
+    tally[MOMENT] = units_of(moment, count)
+
+
+@kernel
+def cut(
+    state: Pointer[i64], marks: Pointer[f32], tally: Pointer[i64], size: i64, desk: Pointer[f32], room: i64, stage: i64,
+    begin: i64, end: i64,
+) -> None:  # fmt: skip
+    """Leave out the tokens that the filter does not keep; a task is a part of a text."""
+    parts = parts_of(size)
+    for task in range(begin, end):
+        row, part = task // parts, task % parts
+        own, own_marks = state + row * STATE, marks + row * MARKS
+        if own[ACTIVE] != 0:
+            logs = desk + row * 4 * room + part * PART
+            cut_part(
+                logs, logs + room, min(max(own[COUNT] - part * PART, 0), PART), own_marks[MEAN], stage,
+                own_marks[LEAST], tally + task * TALLY,
+            )  # fmt: skip

@@ -1,0 +1,129 @@
+"""The memory that tokens are chosen in, and the launches that choose them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from glassformer.kernels import filtering, sampling
+from glassformer.kernels.softmax import PART
+from glassformer.runtime.arrays import Float32
+from glassformer.runtime.executor import Launch
+from glassformer.simd.kernel import Kernel
+
+Int32 = npt.NDArray[np.int32]
+Int64 = npt.NDArray[np.int64]
+Row = tuple[Int32, Int32, Int64]  # of each text: the row that a pass reads next, see `sampling.place`
+
+RANDOM_STEPS = 2.0**sampling.RANDOM_BITS
+WORK = 4  # elementary steps for a token at least
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What of the distribution is left to draw from, in this order; the defaults leave everything.
+
+    Attributes:
+        temperature: above 0; divides the logits.
+        top_k: the k most probable tokens, equal ones by id; 0: all.
+        top_p: the fewest most probable tokens that have this share of the probability, and at least one.
+        min_p: tokens at least this fraction as probable as the most probable one.
+        typical_p: this share of the probability, of tokens whose surprisal is nearest to the entropy.
+    """
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    typical_p: float = 1.0
+
+
+def inverse(temperature: float) -> np.float32:
+    """What distances from the greatest logit are multiplied by: 1 / temperature as f32, neither 0 nor infinite."""
+    limits = np.finfo(np.float32)
+    with np.errstate(over="ignore"):
+        return np.float32(np.clip(1.0 / np.float64(temperature), limits.smallest_normal, limits.max))
+
+
+def least_weight(min_p: float) -> float:
+    """The least f32 that is at least `min_p`."""
+    nearest = np.float32(min_p)
+    return float(nearest if nearest >= min_p else np.nextafter(nearest, np.float32(2.0)))
+
+
+Asked = tuple[Cut | None, float]  # what to draw from (None: the greatest logit is chosen), and the random number
+
+
+class Desk:
+    """The memory that tokens of some texts are chosen in, side by side, and the launches that do it.
+
+    state, wishes, numbers, tokens, chances: see `glassformer.kernels.filtering` and `sampling.place`.
+    """
+
+    def __init__(self, size: int, texts: int, most: int) -> None:
+        self.size, self.texts, self.most = size, texts, most
+        self.parts = -(-size // PART)
+        self.room = self.parts * filtering.GATHERED + 64
+        self.state = np.zeros((texts, filtering.STATE), np.int64)
+        self.wishes = np.zeros((texts, filtering.WISHES), np.float64)
+        self.marks = np.zeros((texts, filtering.MARKS), np.float32)
+        self.tally = np.zeros((texts, self.parts, filtering.TALLY), np.int64)
+        self.peaks = np.empty((texts, self.parts, 2), np.float32)
+        self.powers = np.empty((texts, self.parts, 16), np.float32)
+        self.desk = np.empty((texts, 4, self.room), np.float32)
+        self.ids = np.empty((texts, self.room), np.int32)
+        self.numbers, self.tokens = (np.zeros((texts, most), np.int64) for _ in range(2))
+        self.chances = np.zeros((texts, most), np.float32)
+        # These stand for the logits, and for the row to be read.
+        self.allowed, self.logits = np.zeros(1, np.float32), np.zeros(1, np.float32)
+        self.row: Row = np.zeros(texts, np.int32), np.zeros(texts, np.int32), np.zeros(texts, np.int64)
+
+    def ask(self, text: int, cut: Cut | None, numbers: Sequence[float], *, changed: bool = False) -> None:
+        """Say how the next tokens of a text are to be chosen; see `Sampler.ask`."""
+        top_k = 0 if cut is None or cut.top_k >= self.size else cut.top_k
+        self.state[text, : filtering.COUNT] = cut is not None, top_k, changed, 0
+        if cut is not None:
+            self.wishes[text] = inverse(cut.temperature), least_weight(cut.min_p), cut.top_p, cut.typical_p
+            self.numbers[text, : len(numbers)] = [int(number * RANDOM_STEPS) for number in numbers]
+
+    def found(self, text: int, place: int) -> tuple[int, float] | None:
+        """The token that was chosen at a place since it was asked for, and its log-probability."""
+        token = int(self.tokens[text, place])
+        return None if token == sampling.NONE else (token, float(self.chances[text, place]))
+
+    def launches(self, allowed: Float32, logits: Float32, row: Row, texts: int) -> Iterator[Launch]:
+        """What chooses a token for each of the first so many texts out of logits [texts, size]."""
+        size, desk = self.size, (self.desk, self.room)
+        shared, alone = texts * self.parts, texts
+
+        def launch(kernel: Kernel, arguments: tuple[Any, ...], tasks: int) -> Launch:
+            return Launch(kernel.specialise(), arguments, tasks, WORK * texts * size)
+
+        yield launch(sampling.survey, (allowed, logits, size, self.state, self.peaks), shared)
+        yield launch(
+            sampling.pick, (allowed, size, self.wishes, self.state, self.marks, self.peaks, *desk, self.ids), alone
+        )
+        yield launch(
+            sampling.weigh,
+            (allowed, logits, size, self.wishes, self.state, self.marks, self.tally, self.powers, *desk),
+            shared,
+        )
+        some = self.state, self.marks, self.tally, size, *desk
+        for stage in (filtering.TOP_P, filtering.TYPICAL_P):
+            yield launch(filtering.narrow, (self.wishes, *some, stage), alone)
+            yield launch(filtering.gather, (*some, stage), shared)
+            yield launch(filtering.settle, (self.wishes, *some, stage), alone)
+            yield launch(filtering.cut, (*some, stage), shared)
+        chosen = self.numbers, self.tokens, self.chances, self.most
+        yield launch(
+            sampling.place,
+            (
+                allowed, logits, size, self.state, self.marks, self.tally, self.peaks, self.powers, *desk, self.ids,
+                *chosen, *row,
+            ),
+            alone,
+        )  # fmt: skip
