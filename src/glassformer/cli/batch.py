@@ -104,6 +104,8 @@ def command(
     prompt_tokens, tokens, seconds and tokens_per_second.
     """
     plan = Plan(file, output, restart, task, cast("Pooling", pooling), flags_of(values, task), max_batch, kv_memory)
+    if pooling != "mean" and task != "embed":
+        raise click.UsageError("--pooling goes with --task embed")
     if output is None and (restart or as_json):
         raise click.UsageError(f"{'--restart' if restart else '--json'} goes with --output")
     run(plan, lambda: load_model(model, dtype, threads, cache_dtype), as_json)
@@ -220,16 +222,17 @@ def report(plan: Plan, tally: Tally, as_json: bool) -> None:
     else:
         terminal.note(summary(tally))
     if tally.failed:
-        where = "" if plan.output is None else f" in {plan.output}"
+        where = "their output" if plan.output is None else str(plan.output)
         raise LinesFailedError(
-            f"{tally.failed:,} of {tally.known + tally.lines:,} lines have an error instead of a result; "
-            f'it says what is wrong behind "error"{where}'
+            f"{tally.failed:,} of {tally.known + tally.lines:,} lines have an error instead of a result; see {where}"
         )
 
 
 def summary(tally: Tally) -> str:
     """One line for people."""
     known = f" ({tally.known:,} of them before)" if tally.known else ""
+    if tally.known and not tally.lines:
+        return f"[{tally.known:,} lines{known} · nothing to do · {tally.failed:,} errors]"
     parts = [
         f"{tally.known + tally.lines:,} lines{known}",
         f"{tally.prompt_tokens:,} tokens read",
