@@ -80,6 +80,7 @@ def write_gguf(folder: Path, config: GPT2Config, kind: str) -> Path:
 
     writer = gguf.GGUFWriter(path, "gpt2")
     add_keys(writer, config)
+    add_vocabulary(writer, folder, config)
     with open_safetensors(folder / "model.safetensors") as file:
         for name in file:
             x = np.asarray(file[name], np.float32)
@@ -95,7 +96,7 @@ def write_gguf(folder: Path, config: GPT2Config, kind: str) -> Path:
 
 
 def add_keys(writer: object, config: GPT2Config) -> None:
-    """What llama.cpp reads of the architecture; it needs no vocabulary for what is timed."""
+    """What llama.cpp reads of the architecture."""
     import gguf
 
     assert isinstance(writer, gguf.GGUFWriter)
@@ -105,8 +106,27 @@ def add_keys(writer: object, config: GPT2Config) -> None:
     writer.add_block_count(config.n_layer)
     writer.add_head_count(config.n_head)
     writer.add_layer_norm_eps(config.layer_norm_epsilon)
-    writer.add_tokenizer_model("none")
     writer.add_vocab_size(config.vocab_size)
+
+
+def add_vocabulary(writer: object, folder: Path, config: GPT2Config) -> None:
+    """The folder's vocabulary where it has merges, so that texts can be read; most of what is timed needs none."""
+    import gguf
+
+    assert isinstance(writer, gguf.GGUFWriter)
+    pairs = (folder / "merges.txt").read_text(encoding="utf8").splitlines()[1:]
+    if not pairs:
+        writer.add_tokenizer_model("none")
+        return
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    tokens = list(json.loads((folder / "vocab.json").read_text(encoding="utf8")))
+    writer.add_token_list(tokens)
+    writer.add_token_types(
+        [3 if place in config.eos_token_ids else 1 for place in range(len(tokens))]
+    )  # control, normal
+    writer.add_token_merges(pairs)
+    writer.add_eos_token_id(config.eos_token_ids[0])
 
 
 def quantize(source: Path, path: Path, kind: str) -> None:
