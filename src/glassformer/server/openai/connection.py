@@ -10,6 +10,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from glassformer.server.errors import answer
 
+LINGER = 1.0  # seconds in which a client that is refused may go on sending, so that it comes to read why
+
 
 @dataclass(frozen=True)
 class Bounds:
@@ -34,6 +36,7 @@ class Bounded(H11Protocol):
     bounds = Bounds()
     head_timer: asyncio.TimerHandle | None = None
     stalled_timer: asyncio.TimerHandle | None = None
+    refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
@@ -45,8 +48,9 @@ class Bounded(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Some bytes, of which some may be the beginning of a head."""
-        super().data_received(data)
-        self.watch_head()
+        if not self.refused:
+            super().data_received(data)
+            self.watch_head()
 
     def watch_head(self) -> None:
         """Begin to wait for a whole head where one is due, and stop where it has come."""
@@ -54,7 +58,7 @@ class Bounded(H11Protocol):
         if cycle is not None and not cycle.response_complete:
             self.drop(self.head_timer)
             self.head_timer = None
-        elif self.head_timer is None:
+        elif self.head_timer is None and not self.refused:
             self.head_timer = self.loop.call_later(self.bounds.head_seconds, self.transport.abort)
 
     def pause_writing(self) -> None:
@@ -85,7 +89,14 @@ class Bounded(H11Protocol):
         body = bytes(response.body)
         head = f"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
         self.transport.write(f"{head}connection: close\r\n\r\n".encode() + body)
-        self.transport.close()
+        self.transport.write_eof()
+        self.refused = True
+        cycle: Any = self.cycle
+        if cycle is not None and not cycle.response_complete:  # its body has gone wrong: nobody waits for the answer
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self.drop(self.head_timer)
+        self.head_timer = self.loop.call_later(LINGER, self.transport.abort)
 
 
 def bounded(bounds: Bounds) -> type[asyncio.Protocol]:
