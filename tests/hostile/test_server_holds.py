@@ -26,6 +26,10 @@ WARM, TIMES = 2, 3
 @pytest.fixture(scope="module")
 def server() -> Iterator[ServerProcess]:
     with serving("--max-batch", "8", "--queue", "300", "--kv-memory", "8") as found:
+        several = [found.connect(request("/tokenize", {"prompt": "a b " * 20_000})) for _ in range(40)]
+        for each in several:  # as many threads as the server will ever have for what would hold up its loop
+            assert status_of(each.recv(100)) == 200
+            each.close()
         yield found
 
 
@@ -92,8 +96,13 @@ def giants(server: ServerProcess) -> None:
     assert status_of(connection.recv(100)) == 413
     connection.close()
     text = json.dumps({"prompt": "a" * (4_000_000)})
-    assert server.post("/tokenize", text.encode())[0] == 200
-    assert server.post("/v1/completions", text.encode())[0] == 400
+    for path, expected in (("/tokenize", 422), ("/v1/completions", 400), ("/v1/embeddings", 422)):
+        assert server.post(path, text.encode())[0] == expected
+    for path, body in (
+        ("/v1/completions", {"prompt": [7] * 1_000_000}),
+        ("/v1/embeddings", {"input": ["a" * 30_000] * 120}),
+    ):
+        assert server.post(path, body)[0] == 400
 
 
 def nonsense(server: ServerProcess) -> None:

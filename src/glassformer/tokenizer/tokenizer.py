@@ -82,6 +82,11 @@ class Tokenizer:
         """Text -> id of the special tokens."""
         return {token.text: token.id for token in self.vocabulary.added.values() if token.special}
 
+    @cached_property
+    def longest_token(self) -> int:
+        """Bytes of the longest token: a text has at least as many tokens as this goes into its bytes."""
+        return max(map(len, self._tokens.values()), default=1)
+
     def encode(self, text: str, allowed_special: AllowedSpecial = ()) -> list[int]:
         """Ids of a text.
 

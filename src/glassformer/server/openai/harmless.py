@@ -24,7 +24,7 @@ def is_kind(kind: type) -> Callable[[object], bool]:
     return lambda found: isinstance(found, kind)
 
 
-ANYWHERE: Mapping[str, Taken] = {
+ANYWHERE: dict[str, Taken] = {
     "user": (is_kind(str), "a string"),
     "safety_identifier": (is_kind(str), "a string"),
     "prompt_cache_key": (is_kind(str), "a string"),
@@ -32,10 +32,10 @@ ANYWHERE: Mapping[str, Taken] = {
     "store": (one_of(False), "false, because this server stores no answers"),
     "service_tier": (one_of("auto", "default"), "auto or default, because this server has one tier"),
 }
-OF_COMPLETIONS: Mapping[str, Taken] = ANYWHERE | {
+OF_COMPLETIONS: dict[str, Taken] = ANYWHERE | {
     "suffix": (one_of(""), "an empty string, because this server writes behind texts and not into them"),
 }
-OF_CHAT: Mapping[str, Taken] = ANYWHERE | {
+OF_CHAT: dict[str, Taken] = ANYWHERE | {
     "tools": (one_of([]), "an empty list, because this server calls no tools; response_format holds answers to a form"),
     "tool_choice": (one_of("none", "auto"), "none or auto, because this server calls no tools"),
     "parallel_tool_calls": (is_kind(bool), "true or false"),

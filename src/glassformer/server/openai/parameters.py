@@ -12,7 +12,7 @@ from glassformer.server.fields import Asked
 
 MOST_STOPS = 16
 MOST_STOP_CHARACTERS = 1000
-MOST_BIASES = 4096
+MOST_BIASES = 1024
 MOST_LOGPROBS = 20
 MOST_TOKENS = 10**9
 LEAST_SEED, MOST_SEED = -(2**63), 2**63 - 1  # as the interface has it; negative ones count from 2**64 downwards

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from glassformer.generation.errors import ContextError
 from glassformer.generation.special_ids import start_id
 from glassformer.generation.stopping import check_fits
 from glassformer.model import Model
@@ -35,7 +36,18 @@ def is_several(value: object) -> bool:
 
 
 def checked(model: Model, prompt: Any) -> list[int]:
-    """The ids of one prompt; for an empty one, the token that a text begins with."""
+    """The ids of one prompt; for an empty one, the token that a text begins with.
+
+    What is too long by its letters alone, or by the number of its ids, is refused before anything is read of it.
+    """
+    n_positions = model.config.n_positions
+    if isinstance(prompt, str):
+        fewest = len(prompt) // model.known_tokenizer.longest_token
+        if fewest > n_positions:
+            message = f"the prompt has {fewest} tokens or more and the context window of the model holds {n_positions}"
+            raise ContextError(f"{message}; shorten it", tokens=fewest, limit=n_positions)
+    else:
+        check_fits(len(prompt), n_positions)
     found = model.ids(prompt) or [start_id(model.config, model.recommended)]
-    check_fits(len(found), model.config.n_positions)
+    check_fits(len(found), n_positions)
     return found
