@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import time
@@ -26,11 +27,13 @@ WARM, TIMES = 2, 3
 @pytest.fixture(scope="module")
 def server() -> Iterator[ServerProcess]:
     with serving("--max-batch", "8", "--queue", "300", "--kv-memory", "8") as found:
-        several = [found.connect(request("/tokenize", {"prompt": "a b " * 20_000})) for _ in range(40)]
-        for each in several:  # as many threads as the server will ever have for what would hold up its loop
-            assert status_of(each.recv(100)) == 200
-            each.close()
         yield found
+
+
+@pytest.fixture(scope="module")
+def most_threads(server: ServerProcess) -> int:
+    """Those that are there from the start, and asyncio's for what would hold up its loop, which come one by one."""
+    return server.held().threads + min(32, (os.cpu_count() or 1) + 4)
 
 
 def leave(server: ServerProcess, count: int, value: object, *, read: int = 0) -> None:
@@ -152,7 +155,7 @@ EVIL: list[Callable[[ServerProcess], None]] = [
 
 
 @pytest.mark.parametrize("evil", EVIL, ids=lambda evil: evil.__name__)
-def test_nothing_stays_behind(server: ServerProcess, evil: Callable[[ServerProcess], None]) -> None:
+def test_nothing_stays_behind(server: ServerProcess, evil: Callable[[ServerProcess], None], most_threads: int) -> None:
     for place in range(WARM + TIMES):
         if place == WARM:
             before = server.held()
@@ -165,7 +168,8 @@ def test_nothing_stays_behind(server: ServerProcess, evil: Callable[[ServerProce
     deadline = time.monotonic() + 3
     while (after := server.held()).files > before.files and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert (after.threads, after.files) == (before.threads, before.files)
+    assert after.files <= before.files
+    assert after.threads <= most_threads
     assert after.memory - before.memory < SLACK
     numbers = {name.removeprefix("glassformer_engine_"): value for name, value in server.numbers().items()}
     assert numbers["free_blocks"] + numbers["prefix_blocks"] == numbers["blocks"]
