@@ -19,7 +19,7 @@ ALLOWED: dict[str, set[str]] = {
     "generation": {"models", "runtime", "tokenizer", "errors"},
     "introspect": {"models", "generation", "runtime", "tokenizer", "formats", "errors"},
     "model": {"models", "generation", "tokenizer", "introspect", "errors"},
-    "batch": {"model", "introspect", "generation", "models", "formats", "errors"},
+    "batch": {"model", "introspect", "generation", "models", "runtime", "formats", "errors"},
     "server": {"*"},
     "cli": {"*"},
     "__init__": {"*"},

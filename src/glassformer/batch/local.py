@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
 from glassformer.batch.generating import Generating
+from glassformer.batch.identity import identity_of
 from glassformer.batch.lines import Line
 from glassformer.batch.reading import read_results
 from glassformer.batch.results import Result
@@ -27,6 +28,15 @@ class Load:
 
     running: int = 64
     cache_bytes: int = 1 << 30
+
+
+def results_of(
+    load_model: Callable[[], Model], lines: Iterator[Line], begin: Callable[[str], None], terms: Terms, load: Load
+) -> Generator[Result]:
+    """A result for each line, by a model that is loaded first. begin: told its identity; may raise."""
+    model = load_model()
+    begin(identity_of(model))
+    yield from local_results(model, lines, terms, load)
 
 
 def local_results(model: Model, lines: Iterator[Line], terms: Terms, load: Load) -> Generator[Result]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
@@ -30,12 +30,13 @@ from glassformer.errors import GlassformerError
 
 if TYPE_CHECKING:
     from glassformer.batch.lines import Line
+    from glassformer.batch.local import Load
     from glassformer.batch.output import Output
     from glassformer.batch.results import Result
     from glassformer.batch.run import Tally
     from glassformer.batch.terms import Terms
+    from glassformer.batch.weights import Weights
     from glassformer.introspect.embedding import Pooling
-    from glassformer.model import Model
 
 DOING = {"generate": "generating", "score": "scoring", "embed": "embedding"}
 
@@ -54,8 +55,9 @@ class Plan:
     task: str
     pooling: Pooling
     flags: GenerationFlags
-    max_batch: int
-    kv_memory: int
+    load: Load
+    weights: Weights
+    ray: str | None
 
 
 @click.command("batch", short_help="Generate, score or embed every line of a file.")
@@ -72,6 +74,8 @@ class Plan:
               help="Lines that are continued at once.")  # fmt: skip
 @click.option("--kv-memory", type=click.IntRange(1, 1 << 20), default=1024, show_default=True, metavar="MIB",
               help="Memory for keys and values of all lines.")  # fmt: skip
+@click.option("--ray", metavar="ADDRESS",
+              help="Let a Ray cluster do it, one engine a node: host:port of its head, or auto.")  # fmt: skip
 @generation_options
 @constraint_options
 @dtype_option
@@ -81,7 +85,7 @@ class Plan:
 @common_options
 def command(
     file: str, model: str | None, task: str, output: Path | None, restart: bool, pooling: str, max_batch: int,
-    kv_memory: int, dtype: str, cache_dtype: str, threads: int | None, as_json: bool, **values: Any,
+    kv_memory: int, ray: str | None, dtype: str, cache_dtype: str, threads: int | None, as_json: bool, **values: Any,
 ) -> None:  # fmt: skip
     """Do every line of FILE (`-`: standard input), each an object of JSON, and write a line of JSON for each.
 
@@ -98,17 +102,23 @@ def command(
     error, and the run goes on; where there is one, the exit code is 1.
 
     With --output, the same command goes on where a run was killed, repeats nothing and loses nothing; OUT.jsonl.state
-    holds what was asked. Without --seed one is drawn and kept there. See docs/scale-out.md.
+    holds what was asked. Without --seed one is drawn and kept there. With --ray, the nodes of a Ray cluster do the
+    lines; each needs the package and the model's folder. See docs/scale-out.md.
 
     The summary goes to standard error; --json prints it as an object with lines, known (of an earlier run), errors,
     prompt_tokens, tokens, seconds and tokens_per_second.
     """
-    plan = Plan(file, output, restart, task, cast("Pooling", pooling), flags_of(values, task), max_batch, kv_memory)
+    from glassformer.batch.local import Load
+    from glassformer.batch.weights import Weights
+
     if pooling != "mean" and task != "embed":
         raise click.UsageError("--pooling goes with --task embed")
-    if output is None and (restart or as_json):
-        raise click.UsageError(f"{'--restart' if restart else '--json'} goes with --output")
-    run(plan, lambda: load_model(model, dtype, threads, cache_dtype), as_json)
+    given = {"--restart": restart, "--json": as_json, "--ray": ray is not None}
+    if output is None and any(given.values()):
+        raise click.UsageError(f"{next(name for name in given if given[name])} goes with --output")
+    weights, load = Weights(model, dtype, cache_dtype, threads), Load(max_batch, kv_memory << 20)
+    flags = flags_of(values, task)
+    run(Plan(file, output, restart, task, cast("Pooling", pooling), flags, load, weights, ray), as_json)
 
 
 def flags_of(values: dict[str, Any], task: str) -> GenerationFlags:
@@ -123,16 +133,14 @@ def flags_of(values: dict[str, Any], task: str) -> GenerationFlags:
     return flags
 
 
-def run(plan: Plan, load: Callable[[], Model], as_json: bool) -> None:
+def run(plan: Plan, as_json: bool) -> None:
     """Do what is not done, and say how it went.
 
     Raises:
         LinesFailedError: if there are lines with errors.
     """
     from glassformer.batch.done import Done, count_rest
-    from glassformer.batch.identity import identity_of
     from glassformer.batch.lines import read_lines
-    from glassformer.batch.local import Load, local_results
     from glassformer.batch.output import Output
     from glassformer.batch.run import Tally
 
@@ -146,24 +154,33 @@ def run(plan: Plan, load: Callable[[], Model], as_json: bool) -> None:
             output.check(terms.described())
         tally = Tally(known=len(done), failed=done.failed)
         if total != 0:
-            model = load()
-            if output is not None:
-                output.begin(terms.described() | {"model": identity_of(model)})
-            load_ = Load(plan.max_batch, plan.kv_memory << 20)
-            work = partial(local_results, model, terms=terms, load=load_)
-            write(plan, work, done.rest(read_lines(source)), output, tally, total)
+            write(plan, results_of(plan, terms, done.rest(read_lines(source)), output), output, tally, total)
     report(plan, tally, as_json)
 
 
+def results_of(plan: Plan, terms: Terms, lines: Iterator[Line], output: Output | None) -> Generator[Result]:
+    """The results of lines, by a cluster or by this machine; the output is told of the model before the first."""
+    from glassformer.batch import cluster, local
+
+    def begin(identity: str) -> None:
+        if output is not None:
+            output.begin(terms.described() | {"model": identity})
+
+    weights = plan.weights
+    if plan.ray is not None:
+        return cluster.results_of(cluster.Cluster(plan.ray, weights.everywhere(), terms, plan.load), lines, begin)
+    model = partial(load_model, weights.path, weights.dtype, weights.threads, weights.cache_dtype)
+    return local.results_of(model, lines, begin, terms, plan.load)
+
+
 def write(
-    plan: Plan, work: Callable[[Iterator[Line]], Generator[Result]], lines: Iterator[Line], output: Output | None,
-    tally: Tally, total: int | None,
+    plan: Plan, results: Generator[Result], output: Output | None, tally: Tally, total: int | None
 ) -> None:  # fmt: skip
-    """Write the results of lines, and show how far it is."""
+    """Write results, and show how far it is."""
     from glassformer.batch.run import write_results
 
-    with shown_progress(DOING[plan.task], "lines") as shown, closing(work(lines)) as results:
-        append = write_out if output is None else output.append
+    append = write_out if output is None else output.append
+    with closing(results), shown_progress(DOING[plan.task], "lines") as shown:
         try:
             write_results(results, append, tally, lambda count: shown(count, total))
         except KeyboardInterrupt:
