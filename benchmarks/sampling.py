@@ -2,8 +2,9 @@
 
     python benchmarks/sampling.py [--dtype q8] [--threads N] [--rounds 400] [--json]
 
-A choice is `choose` as the decode loop calls it, in Python and compiled code together. The step
-is one token through a network of random weights. Both are the best of the rounds; `by NumPy` is the definition.
+A choice is one of those behind the passes of a stride, on all threads. `from Python` is one that is asked for by
+itself, as where a penalty changes the logits, and `each of 16` one of those for a batch of texts. The step is one token
+through a network of random weights. All are the best of the rounds; `by NumPy` is the definition.
 """
 
 from __future__ import annotations
@@ -12,19 +13,23 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from glassformer.generation import filters
 from glassformer.generation.options import SamplingOptions
-from glassformer.generation.sampling import choose, cut
+from glassformer.generation.sampling import ask, choose, cut
+from glassformer.kernels.attention import TILE
 from glassformer.models.config import GPT2Config
+from glassformer.models.gpt2 import GPT2
 from glassformer.models.load import load_network
-from glassformer.runtime.sampling import Sampler
+from glassformer.runtime.sampling import MOST, Sampler
 from peer_models import write_model
 from report import show, surroundings
 
+TEXTS = 16
 CASES = {
     "greedy": SamplingOptions(),
     "temperature": SamplingOptions(do_sample=True, temperature=0.8),
@@ -46,17 +51,26 @@ def best_seconds(run: Callable[[], object], rounds: int) -> float:
     return best
 
 
-def step_seconds(dtype: str, threads: int | None, rounds: int) -> float:
+def step_seconds(network: GPT2, rounds: int) -> float:
     """One decode step of GPT-2 124M."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        write_model(folder, GPT2Config())
-        network = load_network(folder, dtype=dtype, threads=threads)
-        cache = network.new_cache(rounds + 8)
-        token = np.array([7], np.int32)
-        for _ in range(4):
-            network.forward(token, cache)
-        return best_seconds(lambda: network.forward(token, cache), min(rounds, 1000))
+    cache = network.new_cache(rounds + 8)
+    token = np.array([7], np.int32)
+    for _ in range(4):
+        network.forward(token, cache)
+    return best_seconds(lambda: network.forward(token, cache), min(rounds, 1000))
+
+
+def stride_seconds(sampler: Sampler, logits: np.ndarray, asked: SamplingOptions, rounds: int) -> float:
+    """One choice of those that follow each other without coming back to Python, as behind the passes of a stride."""
+    row = np.zeros(1, np.int32), np.zeros(1, np.int32), np.zeros((1, TILE), np.int64)
+    plan = sampler.behind(logits[np.newaxis], *row)
+    records = np.tile(plan.records, (MOST, 1))
+
+    def choices() -> None:
+        ask(sampler, asked, 0, MOST)
+        plan.executor.replay(records)
+
+    return best_seconds(choices, rounds) / MOST
 
 
 def main() -> None:
@@ -67,21 +81,33 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=400)
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
     options = parser.parse_args()
-    step = step_seconds(options.dtype, options.threads, options.rounds)
+    with tempfile.TemporaryDirectory() as name:
+        write_model(Path(name), GPT2Config())
+        network = load_network(Path(name), dtype=options.dtype, threads=options.threads)
+    step = step_seconds(network, options.rounds)
     rng = np.random.default_rng(0)
     rows = []
     for spread in (1.0, 4.0):  # a nearly even distribution and a peaked one
-        logits = (rng.standard_normal(GPT2Config().vocab_size) * spread).astype(np.float32)
-        sampler = Sampler(logits.size)
+        logits = (rng.standard_normal((TEXTS, network.config.vocab_size)) * spread).astype(np.float32)
         for name, asked in CASES.items():
-            spent = best_seconds(
-                lambda asked=asked: choose(logits, [1], [2], asked, sampler),  # type: ignore[misc]  # noqa: B023
-                options.rounds,
-            )
+            sampler = network.sampler()
+            spent = stride_seconds(sampler, logits[0], asked, options.rounds)
             row: dict[str, object] = {"choice": name, "spread of logits": spread, "us": spent * 1e6}
-            row |= {"% of a step": 100 * spent / step, "by NumPy us": numpy_seconds(logits, asked) * 1e6}
-            rows.append({**row, "step us": step * 1e6})
+            row |= {"% of a step": 100 * spent / step} | {
+                column: best_seconds(run, options.rounds) * 1e6
+                for column, run in (
+                    ("from Python us", partial(choose, logits[0], [1], [2], asked, sampler)),
+                    (f"each of {TEXTS} us", partial(together, sampler, logits, asked)),
+                )
+            }
+            row[f"each of {TEXTS} us"] /= TEXTS  # type: ignore[operator]
+            rows.append({**row, "by NumPy us": numpy_seconds(logits[0], asked) * 1e6, "step us": step * 1e6})
     show(rows, surroundings(["llvmlite", "numpy"]), as_json=options.json)
+
+
+def together(sampler: Sampler, logits: np.ndarray, asked: SamplingOptions) -> None:
+    """A token for each of several texts."""
+    sampler.choose_all(logits, [(None if asked.greedy else cut(asked), 0.5)] * TEXTS)
 
 
 def numpy_seconds(logits: np.ndarray, asked: SamplingOptions) -> float:

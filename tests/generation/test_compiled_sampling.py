@@ -121,13 +121,13 @@ def test_texts_side_by_side_get_the_tokens_that_they_get_alone(threads: int) -> 
     every = [None, *cuts(rng, 9), None]
     logits = (rng.standard_normal((len(every), size)) * 3).astype(np.float32)
     logits[3, 77] = np.nan
-    asked = [(cut, 0.1 * place) for place, cut in enumerate(every)]
-    alone = [sampler.choose(row, cut, number) for row, (cut, number) in zip(logits, asked, strict=True)]
+    wishes = [(cut, 0.1 * place) for place, cut in enumerate(every)]
+    alone = [sampler.choose(row, cut, number) for row, (cut, number) in zip(logits, wishes, strict=True)]
     assert alone[3] is None
     several = Sampler(size, executor)
     for count in (1, 2, 5, len(every)):
-        assert several.choose_all(logits[:count], asked[:count]) == alone[:count]
-    assert [several.choose(row, *each) for row, each in zip(logits, asked, strict=True)] == alone
+        assert several.choose_all(logits[:count], wishes[:count]) == alone[:count]
+    assert [several.choose(row, *each) for row, each in zip(logits, wishes, strict=True)] == alone
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
 from typing import Protocol
@@ -11,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from glassformer.generation.continuation import Continuation, Step
-from glassformer.generation.decode import Stride, run_on, take_guessed
+from glassformer.generation.decode import Chosen, Stride, choose_simply, run_on, take_guessed
 from glassformer.generation.live_stream import LiveStream
 from glassformer.generation.network import Float32, Network, TokenIds, decoder_of, sampler_of
 from glassformer.generation.scheduler import FEWEST, Limits, Request, Scheduler, Turn
@@ -82,6 +83,12 @@ class Batcher:
             self.end(live, CancelledError("the request was cancelled"))
             self.deliver()
 
+    def refuse(self, live: Live, error: Exception) -> None:
+        """End a request that could not be added."""
+        self.counts.failed += 1
+        self.outbox.append((live.stream, error))
+        self.deliver()
+
     def stop(self, error: Exception) -> None:
         """End all requests."""
         for live in list(self.live.values()):
@@ -95,9 +102,15 @@ class Batcher:
         self.outbox.append((live.stream, error))
 
     def deliver(self) -> None:
-        """Hand out what has come of a pass, all at once: readers wake up, and run while the next pass computes."""
+        """Hand out what has come of a pass, all at once, and wake up the readers, who run while the next pass computes.
+
+        Whoever reads several streams is woken up once.
+        """
         for stream, arrived in self.outbox:
             stream.put(arrived)
+        for notify in dict.fromkeys(stream.notify for stream, _ in self.outbox if stream.notify is not None):
+            with suppress(Exception):  # such as an event loop that is closed: its reader is gone, others are not
+                notify()
         self.outbox.clear()
 
     def step(self) -> None:
@@ -172,9 +185,12 @@ class Batcher:
             decoding[0].text.passed(len(parts[0][0]), seconds)
         elif not any(drafts):
             self.quickest = min(self.quickest, seconds)
+        chosen: Sequence[Chosen | None] = [None] * len(decoding)
+        if not any(drafts):
+            chosen = choose_simply([live.text for live in decoding], logits, self.sampler)
         first = 0
-        for live, draft in zip(decoding, drafts, strict=True):
-            self.take(live, logits[first : first + 1 + len(draft)], draft)
+        for live, draft, token in zip(decoding, drafts, chosen, strict=True):
+            self.take(live, logits[first : first + 1 + len(draft)], draft, token)
             first += 1 + len(draft)
 
     def draft(self, live: Live) -> list[int]:
@@ -196,11 +212,14 @@ class Batcher:
             return
         self.advance(live, known)
 
-    def take(self, live: Live, logits: Float32, draft: Sequence[int]) -> None:
-        """Go on with the tokens of logits [1 + guesses, vocab_size]; what is wrong with them ends this text alone."""
+    def take(self, live: Live, logits: Float32, draft: Sequence[int], chosen: Chosen | None = None) -> None:
+        """Go on with the tokens of logits [1 + guesses, vocab_size]; what is wrong with them ends this text alone.
+
+        chosen: the first one, if it is known.
+        """
         known = live.chosen
         try:
-            for step in take_guessed(live.text, logits, draft, self.sampler, live.since):
+            for step in take_guessed(live.text, logits, draft, self.sampler, live.since, chosen):
                 self.push(live, step)
         except Exception as error:
             self.fail(live, error)

@@ -11,10 +11,11 @@ from glassformer.generation.errors import GenerationError
 from glassformer.generation.logprobs import TokenLogprob, leaders
 from glassformer.generation.network import Float32, Network, TokenIds
 from glassformer.generation.options import GenerationOptions
-from glassformer.generation.sampling import ask, choose, plain
+from glassformer.generation.sampling import ask, choose, plain, wish
 from glassformer.generation.speculative import Drafter
 from glassformer.generation.stopping import FinishReason, room
 from glassformer.generation.text import Detokenizer, TextPieces
+from glassformer.runtime.desk import Wish
 from glassformer.runtime.sampling import Sampler
 
 if TYPE_CHECKING:
@@ -175,6 +176,11 @@ class Continuation:
     def ask(self, sampler: Sampler, count: int) -> None:
         """Ask for the tokens to come, which have to be chosen simply."""
         ask(sampler, self._options.sampling, len(self.generated), count)
+
+    @property
+    def wish(self) -> Wish:
+        """How the next token is to be chosen, if that is simple."""
+        return wish(self._options.sampling, len(self.generated))
 
     def take_chosen(self, token: int, logprob: float, seconds: float) -> Step:
         """Go on with a token that was chosen as asked."""

@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from glassformer.generation.continuation import Continuation, Step
 from glassformer.generation.network import Decoder, Float32, Network, decoder_of, sampler_of
 from glassformer.runtime.sampling import MOST, Sampler
@@ -38,14 +40,34 @@ def steps(network: Network[Any], text: Continuation) -> Iterator[Step]:
             stride.begin()
 
 
+Chosen = tuple[int, float]  # a token and its log-probability
+
+
+def choose_simply(texts: Sequence[Continuation], logits: Float32, sampler: Sampler) -> list[Chosen | None]:
+    """The next tokens of texts, chosen side by side from logits [texts, vocab_size].
+
+    None for a text whose token is not simply chosen, and where its logits allow no choice.
+    """
+    simple = [place for place, text in enumerate(texts) if text.simple]
+    if len(simple) < 2:
+        return [None] * len(texts)
+    rows = logits if len(simple) == len(texts) else logits[simple]  # [simple, vocab_size]
+    found = dict(zip(simple, sampler.choose_all(rows, [texts[place].wish for place in simple]), strict=True))
+    return [found.get(place) for place in range(len(texts))]
+
+
 def take_guessed(
-    text: Continuation, logits: Float32, draft: Sequence[int], sampler: Sampler, start: float
-) -> Iterator[Step]:
+    text: Continuation, logits: Float32, draft: Sequence[int], sampler: Sampler, start: float,
+    chosen: Chosen | None = None,
+) -> Iterator[Step]:  # fmt: skip
     """Choose a token from the first of logits [1 + guesses, vocab_size], and from the next while a guess is right.
 
-    start: when the work for the first one began, by `time.perf_counter`.
+    start: when the work for the first one began, by `time.perf_counter`. chosen: the first one, if it is known.
     """
-    step = text.take(logits[0], sampler, start, drafted=len(draft))
+    if chosen is None:
+        step = text.take(logits[0], sampler, start, drafted=len(draft))
+    else:
+        step = text.take_chosen(*chosen, time.perf_counter() - start)
     yield step
     for guess, row in zip(draft, logits[1:], strict=True):
         if text.reason is not None or guess != step.token.id:
@@ -128,7 +150,11 @@ def batch_steps(
             running[-1][2].prompt_length = len(running[-1][1].prompt)
         start = time.perf_counter()
         logits = network.forward_batch([(text.unread(), cache) for _, text, cache in running])  # [running, vocab_size]
-        yield [(place, text.take(row, sampler, start)) for (place, text, _), row in zip(running, logits, strict=True)]
+        chosen = choose_simply([text for _, text, _ in running], logits, sampler)
+        yield [
+            (place, next(take_guessed(text, row[np.newaxis], (), sampler, start, token)))
+            for (place, text, _), row, token in zip(running, logits, chosen, strict=True)
+        ]
         for _, text, cache in running:
             if text.reason is not None:
                 cache.truncate(0)

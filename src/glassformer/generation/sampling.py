@@ -9,7 +9,7 @@ from glassformer.generation.errors import LogitsError
 from glassformer.generation.network import Float32
 from glassformer.generation.options import SamplingOptions
 from glassformer.generation.rng import uniform
-from glassformer.runtime.desk import Cut
+from glassformer.runtime.desk import Cut, Wish
 from glassformer.runtime.sampling import Sampler
 
 
@@ -70,6 +70,11 @@ def ask(sampler: Sampler, options: SamplingOptions, place: int, count: int) -> N
         sampler.ask(cut(options), [uniform(options.seed, place + i) for i in range(count)])
 
 
+def wish(options: SamplingOptions, place: int) -> Wish:
+    """How the token at a place of the continuation is to be chosen."""
+    return (None, 0.0) if options.greedy else (cut(options), uniform(options.seed, place))
+
+
 def choose(
     logits: Float32,
     prompt: Sequence[int],
@@ -96,8 +101,7 @@ def choose(
         allowed = (logits if allowed is None else allowed) + mask
     if allowed is not None:
         check_logits(logits, len(prompt) + len(generated))  # a penalty may hide what is wrong with them
-    asked, number = (None, 0.0) if options.greedy else (cut(options), uniform(options.seed, len(generated)))
-    found = sampler.choose(logits, asked, number, allowed)
+    found = sampler.choose(logits, *wish(options, len(generated)), allowed)
     if found is None:
         check_logits(logits, len(prompt) + len(generated))
         raise LogitsError(

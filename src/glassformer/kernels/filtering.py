@@ -40,6 +40,7 @@ NEVER = -float("inf")
 TOP_P, TYPICAL_P = 0, 1  # the filters, in the order in which they come
 MANY, SAMPLE = 8192, 16  # tokens of which a sample is taken, and one vector in so many
 MARGIN = 1 << 20  # around the key that the sample tells: an eighth of the numbers of one exponent
+HEAVY = 4096  # a token that has more than one part in so many of the weight is looked at for itself
 FARTHEST = -256.0  # below the rank of any token of typical_p that has a weight: a logarithm of f32 is above -104
 
 # Places in a text's wishes, numbers of f64: how a token is to be drawn.
@@ -99,20 +100,63 @@ def ranks(logs: f32x16, weights: f32x16, mean: f32, stage: i64) -> f32x16:
 
 
 @kernel
-def take_sample(
-    logs: Pointer[f32], weights: Pointer[f32], count: i64, mean: f32, stage: i64, near: Pointer[f32],
+def take_heavy(
+    logs: Pointer[f32], weights: Pointer[f32], count: i64, mean: f32, bound: f32, near: Pointer[f32],
     near_weights: Pointer[f32],
 ) -> i64:  # fmt: skip
-    """The ranks and weights of one vector in SAMPLE; of how many tokens."""
+    """The ranks of typical_p and the weights of the tokens that weigh at least `bound`; how many."""
+    taken = i64(0)
+    for i in range(0, count, 16):
+        bits = mask_bits(load(weights + i, f32x16) >= bound)
+        while bits != 0:
+            place = i + i64(count_trailing_zeros(bits))
+            bits = bits & (bits - 1)
+            near[taken] = -abs(logs[place] - mean)
+            near_weights[taken] = weights[place]
+            taken += 1
+    return taken
+
+
+@kernel
+def take_sample(
+    logs: Pointer[f32], weights: Pointer[f32], count: i64, mean: f32, stage: i64, bound: f32, near: Pointer[f32],
+    near_weights: Pointer[f32],
+) -> i64:  # fmt: skip
+    """The ranks of one vector in SAMPLE, and the weights below `bound`, times SAMPLE; of how many tokens."""
     taken = i64(0)
     for i in range(0, count, 16 * SAMPLE):
         w = load(weights + i, f32x16)
         store(near + taken, ranks(load(logs + i, f32x16), w, mean, stage))
-        store(near_weights + taken, w)
+        store(near_weights + taken, select(w < bound, w * f32(SAMPLE), 0.0))
         taken += 16
     store(near + taken, f32x16(NEVER))
     store(near_weights + taken, f32x16(0.0))
     return taken
+
+
+@kernel
+def probable(
+    logs: Pointer[f32], weights: Pointer[f32], count: i64, mean: f32, stage: i64, total: i64, fraction: f64, low: i64,
+    near: Pointer[f32], near_weights: Pointer[f32], found: Pointer[i64],
+) -> i64:  # fmt: skip
+    """About where the key of the last token is that is kept; `low` where few are as likely as that.
+
+    A sample tells. Where the greatest probabilities are not of ranks next to each other it could miss what matters, so
+    the tokens that have more than their part of the weight are all in it.
+    """
+    taken = i64(0)
+    bound = f32(2.0)
+    if stage == TYPICAL_P:
+        bound = f32(f64(total) * 2.0**-UNIT_BITS / HEAVY)
+        taken = take_heavy(logs, weights, count, mean, bound, near, near_weights)
+    taken += take_sample(logs, weights, count, mean, stage, bound, near + taken, near_weights + taken)
+    key = low
+    if measure(near, near_weights, taken, value_of(low), found, WEIGHED=False) * 4 > taken:
+        goal = share(total_of(near_weights, taken), fraction)  # of the sample's own total, as its parts err alike
+        key = bisect(
+            near, near_weights, taken, goal, low, key_of(1.0) + 1, near, near_weights, found, WEIGHED=True
+        )  # fmt: skip
+    return key
 
 
 @kernel
@@ -137,12 +181,10 @@ def narrow(
             low = max(key_of(negligible(total - goal, count)), 1) if stage == TOP_P else key_of(FARTHEST)
             high = key_of(1.0) + 1
             if count >= MANY:
-                taken = take_sample(logs, weights, count, mean, stage, near, near_weights)
-                found = own + FOUND
-                if measure(near, near_weights, taken, value_of(low), found, WEIGHED=False) * 4 > taken:
-                    about = bisect(
-                        near, near_weights, taken, goal // SAMPLE, low, high, near, near_weights, found, WEIGHED=True
-                    )  # fmt: skip
+                about = probable(
+                    logs, weights, count, mean, stage, total, fraction, low, near, near_weights, own + FOUND
+                )  # fmt: skip
+                if about > low:
                     low, high = max(low, about - MARGIN), min(high, about + MARGIN)
             own[GOAL] = goal
             own[LOW] = low
@@ -224,7 +266,7 @@ def settle(
     wishes: Pointer[f64], state: Pointer[i64], marks: Pointer[f32], tally: Pointer[i64], size: i64, desk: Pointer[f32],
     room: i64, stage: i64, begin: i64, end: i64,
 ) -> None:  # fmt: skip
-    """Find the rank of the last token that is kept, exactly; where the sample was wrong, among all others."""
+    """Find the rank of the last token that is kept, exactly; where it is not where it was likely, beside that."""
     parts = parts_of(size)
     for row in range(begin, end):
         own, own_tally = state + row * STATE, tally + row * parts * TALLY
@@ -235,11 +277,13 @@ def settle(
             left, above = join(near, near_weights, own_tally, parts), sum_of(own_tally + ABOVE, parts)
             store(near_weights + left, f32x16(0.0))
             weight = total_of(near_weights, left)
-            if above >= goal or above + weight < goal:
+            step = i64(MARGIN)
+            while above >= goal or above + weight < goal:
+                step = step * 2
                 if above >= goal:
-                    low, high = high, key_of(1.0) + 1
+                    low, high = high, min(high + step, key_of(1.0) + 1)
                 else:
-                    low, high = i64(1) if stage == TOP_P else key_of(FARTHEST), low
+                    low, high = max(low - step, i64(1) if stage == TOP_P else key_of(FARTHEST)), low
                 gather_part(logs, weights, own[COUNT], mean, stage, low, high, near, near_weights, own_tally)
                 left, above = own_tally[NEAR], own_tally[ABOVE]
                 store(near_weights + left, f32x16(0.0))

@@ -152,27 +152,35 @@ def pick(
 
 
 @kernel
-def weigh_vector(x: f32x16, top: f32, inverse: f32, least: f32, logs: Pointer[f32], weights: Pointer[f32]) -> None:
-    """Store the logarithms and weights of 16 logits, 0 below the least weight."""
+def weigh_vector(
+    x: f32x16, top: f32, inverse: f32, least: f32, logs: Pointer[f32], weights: Pointer[f32]
+) -> f32x16:  # fmt: skip
+    """Store the logarithms and weights of 16 logits, 0 for weights below the least; the weights with those."""
     scaled_down = maximum(scaled(x, top, inverse), LOWEST)  # finite, so that a weight of 0 makes a product of 0
     weight = exp(scaled_down)
     store(logs, scaled_down)
     store(weights, select(weight >= least, weight, 0.0))
+    return weight
 
 
 @kernel
 def weigh_part(
     x: Pointer[f32], count: i64, top: f32, inverse: f32, least: f32, logs: Pointer[f32], weights: Pointer[f32],
     tally: Pointer[i64], centred: i64,
-) -> None:  # fmt: skip
-    """Logarithms and weights of logits x [count], and their sums. `logs` may be `x`. centred: the moment is wanted."""
+) -> f32x16:  # fmt: skip
+    """Logarithms and weights of logits x [count], and their sums in units. `logs` may be `x`.
+
+    centred: whether the moment is wanted. What is returned are the sums of lanes of all weights, as `sum_of_powers` has
+    them for an inverse of 1.
+    """
     total = i64x16(0)
     moment = i64x16(0)
+    powers = f32x16(0.0)
     for i in range(0, count, 16):
         if i + 16 <= count:
-            weigh_vector(load(x + i, f32x16), top, inverse, least, logs + i, weights + i)
+            powers = powers + weigh_vector(load(x + i, f32x16), top, inverse, least, logs + i, weights + i)
         else:
-            weigh_vector(load_end(x + i, count - i), top, inverse, least, logs + i, weights + i)
+            powers = powers + weigh_vector(load_end(x + i, count - i), top, inverse, least, logs + i, weights + i)
         weight = load(weights + i, f32x16)
         total = total + raised(f64x16(weight))
         if centred != 0:
@@ -180,6 +188,7 @@ def weigh_part(
     tally[TOTAL] = units_of(total, count)
     if centred != 0:
         tally[MOMENT] = units_of(moment, count)
+    return powers
 
 
 @kernel
@@ -193,20 +202,20 @@ def weigh(
         row, start = task // parts, task % parts * PART
         own, own_marks, wished = state + row * STATE, marks + row * MARKS, wishes + row * WISHES
         if own[COUNT] != NONE:
-            place = row * size + start
-            store(powers + 16 * task, sum_of_powers(logits + place, min(PART, size - start), own_marks[OWN_TOP]))
+            source, top, inverse = allowed + row * size + start, own_marks[TOP], f32(wished[INVERSE])
             logs = desk + row * 4 * room + start
+            if own[TOP_K] != 0:  # they are in place, and scaled
+                source, top, inverse = logs, f32(0.0), f32(1.0)
             count = min(max(own[COUNT] - start, 0), PART)
             least = f32(wished[MIN_P]) if wished[SHARES + TOP_P] >= 1.0 else f32(0.0)
             centred = i64(1) if wished[SHARES + TYPICAL_P] < 1.0 else i64(0)
-            if own[TOP_K] != 0:  # scaled already
-                weigh_part(logs, count, 0.0, 1.0, least, logs, logs + room, tally + task * TALLY, centred)
-            else:
-                inverse = f32(wished[INVERSE])
-                source = allowed + place
-                weigh_part(
-                    source, count, own_marks[TOP], inverse, least, logs, logs + room, tally + task * TALLY, centred
-                )  # fmt: skip
+            sums = weigh_part(
+                source, count, top, inverse, least, logs, logs + room, tally + task * TALLY, centred
+            )  # fmt: skip
+            if own[COUNT] != size or own[CHANGED] != 0 or inverse != 1.0:
+                place = row * size + start
+                sums = sum_of_powers(logits + place, min(PART, size - start), own_marks[OWN_TOP])
+            store(powers + 16 * task, sums)
 
 
 @kernel

@@ -55,7 +55,7 @@ def least_weight(min_p: float) -> float:
     return float(nearest if nearest >= min_p else np.nextafter(nearest, np.float32(2.0)))
 
 
-Asked = tuple[Cut | None, float]  # what to draw from (None: the greatest logit is chosen), and the random number
+Wish = tuple[Cut | None, float]  # what to draw from (None: the greatest logit is chosen), and the random number
 
 
 class Desk:

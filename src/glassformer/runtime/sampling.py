@@ -14,7 +14,7 @@ import numpy.typing as npt
 from glassformer.kernels import candidates, filtering, sampling
 from glassformer.kernels.attention import POSITION
 from glassformer.runtime.arrays import Float32, ShapeError, as_float32
-from glassformer.runtime.desk import Asked, Cut, Desk, Row
+from glassformer.runtime.desk import Cut, Desk, Row, Wish
 from glassformer.runtime.executor import Eager, Launch
 from glassformer.runtime.plan import Plan
 from glassformer.simd.kernel import Kernel, Loaded, address_of
@@ -104,18 +104,18 @@ class Sampler:
         self._replay(self._desk, 1, source, x)
         return self._desk.found(0, 0)
 
-    def choose_all(self, logits: Float32, asked: Sequence[Asked]) -> list[tuple[int, float] | None]:
+    def choose_all(self, logits: Float32, wishes: Sequence[Wish]) -> list[tuple[int, float] | None]:
         """A token for each of several texts, chosen side by side as `choose` does it.
 
         Args:
             logits: [texts, size], the model's.
-            asked: for each text the cut, or None, and the random number.
+            wishes: for each text the cut, or None, and the random number.
         """
         if self._side_by_side is None:
             self._side_by_side = Desk(self.size, TEXTS, 1)
         desk, chosen = self._side_by_side, []
-        for first in range(0, len(asked), TEXTS):
-            some = asked[first : first + TEXTS]
+        for first in range(0, len(wishes), TEXTS):
+            some = wishes[first : first + TEXTS]
             for text, (cut, number) in enumerate(some):
                 desk.ask(text, cut, [number])
             rows = logits[first : first + len(some)]
