@@ -3,14 +3,16 @@
 import json
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 import glassformer
+from glassformer.generation.constraints import schema_reader
 from glassformer.generation.constraints.constraint import Choice, Constraint, JsonObject, JsonSchema, Regex
+from glassformer.generation.constraints.effort import MOST_EFFORT, Effort
 from glassformer.generation.constraints.errors import ConstraintError
 from glassformer.model import Model
 
@@ -73,6 +75,10 @@ def test_patterns_that_make_others_slow_are_harmless(name: str, story: Model) ->
     assert len(written.ids) <= 8
 
 
+def several(count: int, part: Callable[[int], dict[str, Any]]) -> dict[str, Any]:
+    return {"type": "array", "prefixItems": [part(place) for place in range(count)]}
+
+
 REFUSED_SCHEMAS: dict[str, Any] = {
     "deep": nested(101),
     "deeper": nested(900),
@@ -95,6 +101,19 @@ REFUSED_SCHEMAS: dict[str, Any] = {
     "pointers that lead astray": {"$ref": "#/$defs/99999999999999999999", "$defs": []},
     "a number as a name": {"properties": {1: {}}},
 }
+# Each part is harmless, and all together would take minutes.
+MANY: dict[str, Any] = {
+    "many costly patterns": several(200, lambda n: {"type": "string", "pattern": f"^(a|b)*a(a|b){{9}}c{n}$"}),
+    "many patterns of great length": several(
+        100, lambda n: {"type": "string", "pattern": "a[b-z]c[0-9]", "maxLength": 200 + n}
+    ),
+    "many long enums": several(30, lambda n: {"enum": [f"{n} value {place * 7919 % 10007}" for place in range(4000)]}),
+    "many ranges": several(500, lambda n: {"type": "integer", "minimum": -(10**29) - n, "maximum": 10**29 + n}),
+    "many branches that exclude each other": {"oneOf": [{"const": n} for n in range(3000)]},
+    "many properties of many objects": several(
+        20, lambda n: {"type": "object", "properties": {f"{n} {place}": True for place in range(490)}}
+    ),
+}
 HARMLESS_SCHEMAS: dict[str, Any] = {
     "hundreds of optional properties": wide(150),
     "a long enum": {"enum": [f"value {place}" for place in range(2000)]},
@@ -113,6 +132,14 @@ def test_schemas_that_would_explode_are_refused(name: str) -> None:
     with bounded(), pytest.raises(ConstraintError) as caught:
         JsonSchema(REFUSED_SCHEMAS[name])
     assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("most", [100_000, pytest.param(MOST_EFFORT, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", MANY)
+def test_small_parts_add_up(name: str, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema_reader, "Effort", lambda: Effort(most))
+    with bounded(), pytest.raises(ConstraintError, match=r"^#.*: the constraint takes more than .* steps"):
+        JsonSchema(MANY[name])
 
 
 @pytest.mark.parametrize("name", HARMLESS_SCHEMAS)

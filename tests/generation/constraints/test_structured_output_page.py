@@ -6,7 +6,14 @@ from pathlib import Path
 
 from json_schema_validator import valid
 
-from glassformer.generation.constraints import automaton, machine, schema_containers, schema_fields, schema_reader
+from glassformer.generation.constraints import (
+    automaton,
+    effort,
+    machine,
+    schema_containers,
+    schema_fields,
+    schema_reader,
+)
 from glassformer.generation.constraints.formats import FORMATS
 
 PAGE = (Path(__file__).parents[3] / "docs" / "structured-output.md").read_text(encoding="utf8")
@@ -34,7 +41,7 @@ def test_every_keyword_and_format_is_on_the_page() -> None:
 
 def test_the_limits_are_those_of_the_code() -> None:
     limits = (
-        automaton.MAX_STATES, automaton.MAX_WORK, automaton.LONGEST_TEXTS, machine.DEEPEST,
+        automaton.MAX_STATES, effort.MOST_EFFORT, automaton.MAX_WORK, automaton.LONGEST_TEXTS, machine.DEEPEST,
         schema_containers.MAX_PROPERTIES, schema_fields.MAX_COUNT, schema_reader.DEEPEST, schema_reader.MAX_SCHEMAS,
     )  # fmt: skip
     for limit in limits:

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from glassformer.generation.constraints.effort import Effort
 from glassformer.generation.constraints.errors import ConstraintError
 from glassformer.generation.constraints.minimal import blocks
 from glassformer.generation.constraints.nfa import Nfa, Spelling, plainly
@@ -96,16 +97,21 @@ def _alive(row: Sequence[int]) -> Iterable[tuple[int, int]]:
     return ((column, after) for column, after in enumerate(row) if after != DEAD)
 
 
-def compiled(pattern: Pattern, spelling: Spelling = plainly, what: str = "the pattern") -> Automaton:
+def compiled(
+    pattern: Pattern, spelling: Spelling = plainly, what: str = "the pattern", effort: Effort | None = None
+) -> Automaton:
     """The automaton of a pattern.
+
+    effort: what it may take, beside `MAX_WORK`; as much is spent.
 
     Raises:
         ConstraintError: if no text matches, or if it needs too many states.
     """
-    nfa = Nfa(pattern, spelling)
+    effort, nfa = effort or Effort(), Nfa(pattern, spelling)
+    effort.spend(len(nfa.edges) + sum(map(len, nfa.edges)))
     classes, count = byte_classes(nfa)
-    rows, accepting = _subsets(nfa, classes.tolist(), what)
-    found = reduced(classes, rows, accepting, count)
+    rows, accepting = _subsets(nfa, classes.tolist(), what, effort)
+    found = reduced(classes, rows, accepting, count, effort)
     if found is None:
         raise ConstraintError(f"no text matches {what}; make it less strict")
     return found
@@ -122,9 +128,9 @@ def byte_classes(nfa: Nfa) -> tuple[npt.NDArray[np.uint8], int]:
     return (np.cumsum(starts[:256]) - 1).astype(np.uint8), len(bounds - {256})
 
 
-def _subsets(nfa: Nfa, classes: Sequence[int], what: str) -> tuple[Rows, list[int]]:
+def _subsets(nfa: Nfa, classes: Sequence[int], what: str, effort: Effort) -> tuple[Rows, list[int]]:
     """The subset construction (Rabin and Scott 1959): rows of the table, and the accepting states."""
-    closures = _Closures(nfa, what)
+    closures = _Closures(nfa, what, effort)
     states = [closures.of(frozenset([nfa.start]))]
     numbers = {states[0]: 0}
     rows = Rows()
@@ -156,14 +162,15 @@ def _moves(nfa: Nfa, classes: Sequence[int], subset: frozenset[int], closures: _
 class _Closures:
     """Which states an automaton is in beside given ones; counts the work."""
 
-    def __init__(self, nfa: Nfa, what: str) -> None:
-        self._nfa, self._what, self._work = nfa, what, 0
+    def __init__(self, nfa: Nfa, what: str, effort: Effort) -> None:
+        self._nfa, self._what, self._effort, self._work = nfa, what, effort, 0
         self._known: dict[frozenset[int], frozenset[int]] = {}
 
     def spend(self, work: int) -> None:
         self._work += work
         if self._work > MAX_WORK:
             raise too_large(self._what)
+        self._effort.spend(work)
 
     def of(self, states: frozenset[int]) -> frozenset[int]:
         """Those that read something, and the end."""
@@ -189,13 +196,18 @@ def too_large(what: str) -> ConstraintError:
     )
 
 
-def reduced(classes: npt.NDArray[np.uint8], rows: Rows, accepting: Collection[int], count: int) -> Automaton | None:
+def reduced(
+    classes: npt.NDArray[np.uint8], rows: Rows, accepting: Collection[int], count: int, effort: Effort | None = None
+) -> Automaton | None:
     """The smallest automaton with these texts: unreachable, hopeless and equal states gone; None for no text at all.
 
     Args:
         rows: state -> class -> next state; the first state is 0.
         count: how many classes there are.
+        effort: what it may take.
     """
+    if effort is not None:
+        effort.spend(10 * len(rows) + 2 * sum(map(len, rows)))
     useful = _useful(rows, accepting)
     if 0 not in useful:
         return None
@@ -229,7 +241,7 @@ def _useful(rows: Rows, accepting: Collection[int]) -> set[int]:
     return found
 
 
-def combined(left: Automaton, right: Automaton, both: bool, what: str) -> Automaton:
+def combined(left: Automaton, right: Automaton, both: bool, what: str, effort: Effort | None = None) -> Automaton:
     """The texts of both automata; or those of the left that are not of the right.
 
     Raises:
@@ -251,18 +263,20 @@ def combined(left: Automaton, right: Automaton, both: bool, what: str) -> Automa
         rows.append(row)
         if len(states) > MAX_STATES or len(states) * len(columns) > MAX_WORK:
             raise too_large(what)
+    effort = effort or Effort()
+    effort.spend(len(states) * len(columns))
     accepting = [
         number
         for number, (one, other) in enumerate(states)
         if left.accepting[one] and bool(other != DEAD and right.accepting[other]) == both
     ]
-    found = reduced(classes, rows, accepting, len(columns))
+    found = reduced(classes, rows, accepting, len(columns), effort)
     if found is None:
         raise ConstraintError(f"no text matches {what}; make it less strict")
     return found
 
 
-def exactly(texts: Iterable[bytes]) -> Automaton:
+def exactly(texts: Iterable[bytes], effort: Effort | None = None) -> Automaton:
     """One of several texts, given as bytes; at least one.
 
     Raises:
@@ -288,7 +302,7 @@ def exactly(texts: Iterable[bytes]) -> Automaton:
                     raise ConstraintError(f"the choices are longer than {LONGEST_TEXTS} bytes together; give fewer")
             state = rows[state][column]
         accepting.add(state)
-    found = reduced(classes, rows, accepting, len(symbols) + 1)
+    found = reduced(classes, rows, accepting, len(symbols) + 1, effort)
     if found is None:
         raise ConstraintError("there is nothing to choose from; give at least one text")
     return found

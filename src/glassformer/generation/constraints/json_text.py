@@ -12,6 +12,7 @@ from functools import cache, lru_cache
 
 from glassformer.generation.constraints.automaton import Automaton, compiled, exactly
 from glassformer.generation.constraints.code_points import ANY, Ranges, byte_sequences, points, without
+from glassformer.generation.constraints.effort import Effort
 from glassformer.generation.constraints.errors import ConstraintError
 from glassformer.generation.constraints.grammar import Chain, Either, Many, Node, Rule, Text
 from glassformer.generation.constraints.pattern import ANYTHING, Bytes, Characters, Pattern, Series
@@ -44,9 +45,9 @@ def in_string(ranges: Ranges) -> Sequence[tuple[tuple[int, int], ...]]:
     return found + [tuple((byte, byte) for byte in spelled(letter)[1:-1]) for letter in wanted]
 
 
-def string_of(content: Pattern, what: str) -> Automaton:
+def string_of(content: Pattern, what: str, effort: Effort | None = None) -> Automaton:
     """JSON strings whose characters follow a pattern, quotation marks included."""
-    return compiled(Series((Bytes(b'"'), content, Bytes(b'"'))), in_string, what)
+    return compiled(Series((Bytes(b'"'), content, Bytes(b'"'))), in_string, what, effort)
 
 
 @lru_cache(maxsize=512)
@@ -73,15 +74,15 @@ def any_key() -> Automaton:
     return named(ANYTHING)
 
 
-def named(content: Pattern) -> Automaton:
+def named(content: Pattern, effort: Effort | None = None) -> Automaton:
     """Names in an object whose characters follow a pattern, with the colon behind them."""
     colon = Series((Bytes(b":"), read_whole(" ?")))
-    return compiled(Series((Bytes(b'"'), content, Bytes(b'"'), colon)), in_string, "the names of properties")
+    return compiled(Series((Bytes(b'"'), content, Bytes(b'"'), colon)), in_string, "the names of properties", effort)
 
 
-def values(found: Sequence[object]) -> Text:
+def values(found: Sequence[object], effort: Effort) -> Text:
     """One of several values."""
-    return Text(exactly([spelled(value) for value in found]))
+    return Text(exactly([spelled(value) for value in found], effort))
 
 
 def members(opening: str, part: Node, closing: str) -> Node:

@@ -11,9 +11,11 @@ def blocks(rows: Sequence[dict[int, int]], accepting: Collection[int]) -> list[i
         accepting: states in which a text may end.
     """
     before: dict[int, dict[int, list[int]]] = {}  # symbol -> state -> states that lead to it
+    arrivals: list[set[int]] = [set() for _ in rows]  # of each state the symbols that lead to it
     for state, row in enumerate(rows):
         for symbol, after in row.items():
             before.setdefault(symbol, {}).setdefault(after, []).append(state)
+            arrivals[after].add(symbol)
     final = set(accepting)
     parts = [part for part in (final, set(range(len(rows))) - final) if part]
     block = [0] * len(rows)
@@ -33,13 +35,13 @@ def blocks(rows: Sequence[dict[int, int]], accepting: Collection[int]) -> list[i
                 hit.setdefault(block[source], set()).add(source)
         for split, inside in hit.items():
             if len(inside) < len(parts[split]):
-                _split(parts, block, split, inside, waiting, before)
+                _split(parts, block, split, inside, waiting, arrivals)
     return block
 
 
 def _split(
     parts: list[set[int]], block: list[int], number: int, inside: set[int],
-    waiting: set[tuple[int, int]], symbols: Collection[int],
+    waiting: set[tuple[int, int]], arrivals: Sequence[Collection[int]],
 ) -> None:  # fmt: skip
     """Make two blocks of one, and note what has to be looked at again."""
     rest = parts[number] - inside
@@ -49,5 +51,6 @@ def _split(
     parts.append(small)
     for state in small:
         block[state] = fresh
-    for symbol in symbols:
-        waiting.add((fresh, symbol))  # the smaller half is enough: if the whole waits, its number stands for the larger
+        for symbol in arrivals[state]:
+            # The smaller half is enough: if the whole waits, its number stands for the larger.
+            waiting.add((fresh, symbol))

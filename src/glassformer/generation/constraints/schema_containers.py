@@ -25,6 +25,7 @@ from glassformer.generation.constraints.schema_fields import Fields
 # Makes a node of a schema, its place and how deep it lies.
 Read = Callable[[object, str, int], Node]
 MAX_PROPERTIES = 1_000
+PROPERTY_EFFORT = 400  # steps
 
 
 def object_node(fields: Fields, read: Read) -> Node:
@@ -34,7 +35,7 @@ def object_node(fields: Fields, read: Read) -> Node:
     properties, required = fields.mapping("properties"), _required(fields)
     if len(properties) + len(required) > MAX_PROPERTIES:
         raise fields.fail("properties", f"more than {MAX_PROPERTIES} properties are not supported")
-    below = Fields(properties, fields.at("properties"), fields.depth)
+    below = fields.below("properties", properties)
     parts = [
         (name, name in required, read(schema, below.at(name), fields.depth + 1)) for name, schema in properties.items()
     ]
@@ -67,6 +68,7 @@ def _members(fields: Fields, parts: Sequence[tuple[str, bool, Node]], additional
     """The object, built from its end: what may follow at the beginning of it, and what behind another property."""
     first, later = _ending(fields, [name for name, _, _ in parts], additional)
     for name, required, value in reversed(parts):
+        fields.effort.spend(PROPERTY_EFFORT + 10 * len(name))
         try:
             key = re.escape(spelled(name).decode()) + COLON
         except ConstraintError as error:
@@ -83,7 +85,8 @@ def _ending(fields: Fields, names: Sequence[str], additional: Node | None) -> tu
     key = any_key()
     if names:
         try:
-            key = combined(key, named(one_of(names)), False, "the names of additional properties")
+            taken = named(one_of(names), fields.effort)
+            key = combined(key, taken, False, "the names of additional properties", fields.effort)
         except ConstraintError as error:
             raise fields.fail("additionalProperties", str(error)) from None
     entry = Chain((Text(key), additional))
@@ -98,7 +101,7 @@ def array_node(fields: Fields, read: Read) -> Node:
         raise fields.fail("uniqueItems", "items cannot be held to be unique; leave this out, and check the result")
     if isinstance(fields.values.get("items"), list | tuple):
         raise fields.fail("items", "a list of schemas is written as prefixItems now")
-    below = Fields({}, fields.at("prefixItems"), fields.depth)
+    below = fields.below("prefixItems", {})
     places = fields.several("prefixItems") if "prefixItems" in fields.values else []
     prefix = [read(each, below.at(place), fields.depth + 1) for place, each in enumerate(places)][:most]
     item = _item(fields, read)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
+from glassformer.generation.constraints.effort import Effort
 from glassformer.generation.constraints.errors import ConstraintError
 
 MAX_COUNT = 100_000  # of items and characters that are asked for
@@ -19,11 +20,17 @@ class Fields:
         values: its keywords.
         path: where it is, as a JSON pointer.
         depth: in how many others it is.
+        effort: what reading the whole schema may take.
     """
 
     values: Mapping[str, object]
     path: str
     depth: int
+    effort: Effort
+
+    def below(self, keyword: str, values: Mapping[str, object]) -> Fields:
+        """What stands in a keyword, each with its place."""
+        return Fields(values, self.at(keyword), self.depth, self.effort)
 
     def fail(self, keyword: str, what: str) -> ConstraintError:
         """The error of a keyword."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import unquote
 
+from glassformer.generation.constraints.effort import Effort
 from glassformer.generation.constraints.errors import ConstraintError
 from glassformer.generation.constraints.grammar import Either, Grammar, Node, Rule
 from glassformer.generation.constraints.json_text import ANY_VALUE, any_value, text, values
@@ -14,6 +15,7 @@ from glassformer.generation.constraints.schema_overlap import overlapping, type_
 from glassformer.generation.constraints.schema_scalars import integer, number, string
 
 DEEPEST, MAX_SCHEMAS = 100, 10_000
+SCHEMA_EFFORT = 100  # steps
 # Says nothing about the value.
 NOTES = frozenset(
     ("title", "description", "default", "examples", "$schema", "$comment", "deprecated", "readOnly", "writeOnly",
@@ -46,7 +48,7 @@ class _SchemaReader:
     """Reads one schema, and what it refers to."""
 
     def __init__(self, root: object) -> None:
-        self._root, self._count = root, 0
+        self._root, self._count, self._effort = root, 0, Effort()
         self._rules: dict[str, Node] = {ANY_VALUE: any_value()}
         self._waiting: list[str] = []
 
@@ -58,8 +60,17 @@ class _SchemaReader:
         return Grammar(start, self._rules)
 
     def _node(self, schema: object, path: str, depth: int) -> Node:
-        """What a schema allows."""
+        """What a schema allows; whatever is wrong with it is said with its place."""
+        try:
+            return self._read(schema, path, depth)
+        except ConstraintError as error:
+            if error.path:
+                raise
+            raise ConstraintError(str(error), path) from None
+
+    def _read(self, schema: object, path: str, depth: int) -> Node:
         self._count += 1
+        self._effort.spend(SCHEMA_EFFORT)
         if depth > DEEPEST or self._count > MAX_SCHEMAS:
             raise ConstraintError(f"more than {DEEPEST} schemas in each other, or {MAX_SCHEMAS} in all", path)
         if isinstance(schema, bool):
@@ -67,7 +78,8 @@ class _SchemaReader:
         if not isinstance(schema, Mapping) or not all(isinstance(name, str) for name in schema):
             raise ConstraintError(f"a schema is an object or a boolean, found {schema!r:.80}", path)
         ignored = NOTES | {"$id"} if path == "#" else NOTES
-        fields = Fields({name: value for name, value in schema.items() if name not in ignored}, path, depth)
+        kept = {name: value for name, value in schema.items() if name not in ignored}
+        fields = Fields(kept, path, depth, self._effort)
         for keyword in ALONE:
             if keyword in fields.values:
                 return self._alone(fields, keyword)
@@ -87,11 +99,12 @@ class _SchemaReader:
             raise fields.fail(keyword, "several schemas at once are not supported; write them as one")
         if keyword == "oneOf":
             self._check_exclusive(fields, branches)
-        below = Fields({}, fields.at(keyword), fields.depth)
+        below = fields.below(keyword, {})
         nodes = [self._node(each, below.at(place), fields.depth + 1) for place, each in enumerate(branches)]
         return nodes[0] if len(nodes) == 1 else Either(tuple(nodes))
 
     def _check_exclusive(self, fields: Fields, branches: list[object]) -> None:
+        self._effort.spend(len(branches) ** 2)
         found = overlapping(branches, self._resolved)
         if found:
             raise fields.fail(
@@ -192,6 +205,6 @@ def _constants(fields: Fields) -> Node:
         if not found:
             raise fields.fail(keyword, f"none of the values is of type {' or '.join(types)}")
     try:
-        return values(found)
+        return values(found, fields.effort)
     except ConstraintError as error:
         raise fields.fail(keyword, str(error)) from None

@@ -35,7 +35,7 @@ def string(fields: Fields) -> Node:
     found = parts[0][1]
     for keyword, other in parts[1:]:
         try:
-            found = combined(found, other, True, "this and the other keywords of the string")
+            found = combined(found, other, True, "this and the other keywords of the string", fields.effort)
         except ConstraintError as error:
             raise fields.fail(keyword, str(error)) from None
     return Text(found)
@@ -46,6 +46,7 @@ def _shapes(fields: Fields) -> list[tuple[str, Automaton]]:
     found = []
     expression, name = fields.string("pattern"), fields.string("format")
     if expression is not None:
+        fields.effort.spend(2 * len(expression))
         try:
             pattern = read_within(expression)
         except ConstraintError as error:
@@ -60,7 +61,7 @@ def _shapes(fields: Fields) -> list[tuple[str, Automaton]]:
 
 def _compiled(fields: Fields, keyword: str, content: Pattern) -> Automaton:
     try:
-        return string_of(content, f"{keyword} of the string")
+        return string_of(content, f"{keyword} of the string", fields.effort)
     except ConstraintError as error:
         raise fields.fail(keyword, str(error)) from None
 
@@ -95,7 +96,7 @@ def integer(fields: Fields) -> Node:
     first, last = (-widest if edges[0] is None else edges[0]), (widest if edges[1] is None else edges[1])
     if first > last:
         raise fields.fail((low or high or ("", "", "type"))[2], "there is no whole number between the bounds")
-    return Text(compiled(integers(first, last), what="the whole number"))
+    return Text(compiled(integers(first, last), what="the whole number", effort=fields.effort))
 
 
 def number(fields: Fields) -> Node:
@@ -111,12 +112,13 @@ def number(fields: Fields) -> Node:
             raise fields.fail(keyword, f"a bound of a number has at most {PLACES} decimal places, and 15 before")
         if strict and abs(value) >= 10**6:
             raise fields.fail(keyword, "beyond a million a number can only be bounded inclusively")
-        sides.append(compiled(at_least(-value if mirrored else value, strict, mirrored), what="the number"))
+        side = at_least(-value if mirrored else value, strict, mirrored)
+        sides.append(compiled(side, what="the number", effort=fields.effort))
     if not sides:
         return text(NUMBER)
     if len(sides) == 1:
         return Text(sides[0])
     try:
-        return Text(combined(sides[0], sides[1], True, "the bounds of the number"))
+        return Text(combined(sides[0], sides[1], True, "the bounds of the number", fields.effort))
     except ConstraintError as error:
         raise fields.fail("minimum", str(error)) from None
