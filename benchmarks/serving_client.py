@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 TOKEN = re.compile(rb'"text": ?"(?!")')  # an event with text
-PAUSE = 0.02  # seconds between two questions for health
+PAUSE = 0.05  # seconds between two questions for health
 PATIENCE = 120.0  # seconds that a whole load may take
 
 

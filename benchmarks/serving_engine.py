@@ -11,6 +11,7 @@ texts join while those of the row are being written, and `between` says how much
 from __future__ import annotations
 
 import argparse
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 
 import glassformer
 from glassformer.generation.asked import Asked
+from glassformer.generation.live_stream import LiveStream
 from glassformer.generation.serving import Engine
 from glassformer.model import Model
 from report import show, surroundings
@@ -31,10 +33,21 @@ class Text:
     ids: list[int]
     asked: float = 0.0
     times: list[float] = field(default_factory=list)
+    stream: LiveStream | None = None
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def ask(self, engine: Engine, way: Asked) -> None:
+        """Let it be continued."""
+        self.asked = time.perf_counter()
+        self.stream = engine.submit(self.ids, way, notify=self.came)
 
     def came(self) -> None:
-        """Something arrived: a token, or at last the end."""
-        self.times.append(time.perf_counter())
+        """Something arrived: tokens, or at last the end."""
+        now = time.perf_counter()
+        if self.stream is not None:
+            self.times += [now] * len(self.stream.ready())
+            if self.stream.ended:
+                self.ended.set()
 
 
 def texts_of(model: Model, count: int, options: argparse.Namespace) -> list[Text]:
@@ -53,19 +66,17 @@ def measure(model: Model, count: int, options: argparse.Namespace, alone: float)
         with Engine(model) as engine:
             texts = texts_of(model, count, options)
             late = texts_of(model, options.join, options) if options.join else []
-            start, streams = time.perf_counter(), []
+            start = time.perf_counter()
             for text in texts:
-                text.asked = time.perf_counter()
-                streams.append(engine.submit(text.ids, way, notify=text.came))
+                text.ask(engine, way)
             for text in late:
                 time.sleep(0.02)
-                text.asked = time.perf_counter()
-                streams.append(engine.submit(text.ids, way, notify=text.came))
-            for stream in streams:
-                stream.finish()
+                text.ask(engine, way)
+            for text in (*texts, *late):
+                text.ended.wait()
             seconds, metrics = time.perf_counter() - start, engine.metrics()
     first = [text.times[0] - text.asked for text in [*texts, *late]]
-    between = np.concatenate([np.diff(text.times[:-1]) for text in texts])
+    between = np.concatenate([np.diff(text.times) for text in texts])
     return {
         "streams": count, "tok/s": metrics.generated_tokens / seconds, "alone tok/s": alone,
         "prompt tok": metrics.prompt_tokens, "known": metrics.known_tokens,

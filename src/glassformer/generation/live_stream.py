@@ -25,23 +25,26 @@ class LiveStream(Iterator[Step]):
         self, prompt_ids: Sequence[int], seed: int | None, cancel: Callable[[], None],
         notify: Callable[[], None] | None = None,
     ) -> None:  # fmt: skip
-        """`cancel`: tells the engine; `notify`: called in the engine's thread whenever something has arrived."""
+        """`cancel`: tells the engine; `notify`: see `glassformer.generation.serving.Engine.submit`."""
         self.prompt_ids, self.seed = list(prompt_ids), seed
         self.ended = False
-        self._cancel, self._notify = cancel, notify
+        self.notify = notify
+        self._cancel = cancel
         self._arrived: SimpleQueue[Step | Exception | None] = SimpleQueue()
         self._done: list[Step] = []
 
     def put(self, arrived: Step | Exception | None) -> None:
-        """A step, or the end: an error, or None behind the last step. For the engine."""
+        """A step, or the end: an error, or None behind the last step. For the engine, which notifies the reader."""
         self._arrived.put(arrived)
-        if self._notify is not None:
-            with suppress(Exception):  # such as an event loop that is closed: the reader is gone, others are not
-                self._notify()
 
     def cancel(self) -> None:
         """Nobody wants the rest: the request ends within a step, with a CancelledError if somebody still reads."""
         self._cancel()
+
+    @property
+    def arrived(self) -> bool:
+        """Whether something has come that was not read."""
+        return not self._arrived.empty()
 
     def __next__(self) -> Step:
         """The next step, which may have to be waited for."""

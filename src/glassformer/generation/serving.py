@@ -93,7 +93,8 @@ class Engine:
             asked: how; see `glassformer.generation.asked.Asked`.
             priority: lower numbers come first, whenever they come.
             timeout: seconds after which the request ends with a DeadlineError, wherever it stands.
-            notify: called in the engine's thread when a step or the end has arrived in the stream; it must return soon.
+            notify: called in the engine's thread when steps or the end have arrived in the stream, once for all of them
+                and all streams that have the same one; it must return soon.
 
         Raises:
             BusyError: if too many requests wait.
@@ -217,8 +218,7 @@ class Engine:
         try:
             self.batcher.add(live)
         except ServingError as error:  # requests that lost their memory have filled the queue since
-            self.batcher.counts.failed += 1
-            live.stream.put(error)
+            self.batcher.refuse(live, error)
 
     def _work(self, job: Callable[[], Result], future: Future[Result]) -> None:
         if self._stopping:

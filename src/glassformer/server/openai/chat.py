@@ -17,7 +17,7 @@ from glassformer.server.body import read_object
 from glassformer.server.errors import RequestError
 from glassformer.server.fields import Asked
 from glassformer.server.openai.envelope import Envelope
-from glassformer.server.openai.events import DONE, KEEP_ALIVE, EventStream, event
+from glassformer.server.openai.events import KEEP_ALIVE, Events, EventStream
 from glassformer.server.openai.flows import Flows, Job
 from glassformer.server.openai.harmless import OF_CHAT, check_harmless
 from glassformer.server.openai.leaving import unless_gone
@@ -141,16 +141,16 @@ def pieces(service: Service, asked: ChatRequest, index: int, step: Step) -> list
 
 async def events(service: Service, asked: ChatRequest, envelope: Envelope, flows: Flows) -> AsyncIterator[bytes]:
     """The messages in pieces."""
-    with_usage, count = asked.form.include_usage, 0
+    written, count = Events(envelope, with_usage=asked.form.include_usage), 0
     for index in range(len(flows.streams)):
-        yield event(envelope.around([delta(index, {"role": "assistant", "content": ""})], asked=with_usage))
+        yield written.choice(delta(index, {"role": "assistant", "content": ""}))
     while not flows.ended:
         found = await flows.next(service.keep_alive)
         count += len(found)
         several = [piece for place, step in found for piece in pieces(service, asked, place, step)]
-        data = b"".join(event(envelope.around([piece], asked=with_usage)) for piece in several)
+        data = b"".join(written.choice(piece) for piece in several)
         if data or not (found or flows.ended):
             yield data or KEEP_ALIVE
     usage = Usage(len(asked.ids), count)
     service.counters.add(usage)
-    yield (event(envelope.around([], usage)) if with_usage else b"") + DONE
+    yield written.end(usage)

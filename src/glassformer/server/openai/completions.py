@@ -15,7 +15,7 @@ from glassformer.server.body import read_object
 from glassformer.server.fields import Asked
 from glassformer.server.openai.completion_request import KEYS, CompletionRequest, read_completion
 from glassformer.server.openai.envelope import Envelope
-from glassformer.server.openai.events import DONE, KEEP_ALIVE, EventStream, event
+from glassformer.server.openai.events import KEEP_ALIVE, Events, EventStream
 from glassformer.server.openai.flows import Flows, Job
 from glassformer.server.openai.leaving import unless_gone
 from glassformer.server.openai.logprobs import TextLogprobs
@@ -115,22 +115,18 @@ async def events(
     service: Service, asked: CompletionRequest, envelope: Envelope, flows: Flows, scores: Scores
 ) -> AsyncIterator[bytes]:
     """The answer in pieces."""
-    n, with_usage, count = asked.form.n, asked.form.include_usage, 0
+    n, written, count = asked.form.n, Events(envelope, with_usage=asked.form.include_usage), 0
     several = [Choice(service, asked, place, asked.prompts[place // n]) for place in range(len(flows.streams))]
-
-    def written(piece: Object) -> bytes:
-        return event(envelope.around([piece], asked=with_usage))
-
     if asked.echo:
         for choice in several:
-            yield written(choice.write(text_of(service.model, choice.ids), scores[choice.index // n], None))
+            yield written.choice(choice.write(text_of(service.model, choice.ids), scores[choice.index // n], None))
     while not flows.ended:
         found = await flows.next(service.keep_alive)
         count += len(found)
         pieces = [several[place].piece(step) for place, step in found]
-        data = b"".join(written(piece) for piece in pieces if piece)
+        data = b"".join(written.choice(piece) for piece in pieces if piece)
         if data or not (found or flows.ended):
             yield data or KEEP_ALIVE
     usage = Usage.of(asked.prompts, count)
     service.counters.add(usage)
-    yield (event(envelope.around([], usage)) if with_usage else b"") + DONE
+    yield written.end(usage)

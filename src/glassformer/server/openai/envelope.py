@@ -28,7 +28,7 @@ class Envelope:
         """A head of its own; `prefix` of the id and `kind` of the object are those of the interface."""
         return cls(f"{prefix}-{secrets.token_hex(12)}", kind, int(time()), model)
 
-    def around(self, choices: Sequence[Object], usage: Usage | None = None, *, asked: bool = True) -> Object:
+    def around(self, choices: Sequence[Object | None], usage: Usage | None = None, *, asked: bool = True) -> Object:
         """An answer, or a part of one; asked: whether it says anything about usage."""
         found = {
             "id": self.id, "object": self.kind, "created": self.created, "model": self.model,

@@ -4,24 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Any
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from glassformer.server.openai.envelope import Envelope, Object
 from glassformer.server.openai.failures import failure
 from glassformer.server.openai.flows import Flows
+from glassformer.server.openai.usage import Usage
 
 KEEP_ALIVE = b": still here\n\n"
 DONE = b"data: [DONE]\n\n"
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}  # the latter: no proxy is to hold events back
 
 
-def event(value: Mapping[str, Any]) -> bytes:
-    """One object as an event."""
-    return b"data: " + json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode() + b"\n\n"
+ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+HOLE = "[null]"  # where the choice of an event comes
+
+
+class Events:
+    """The events of one stream: what stands around choices is written once."""
+
+    def __init__(self, envelope: Envelope, *, with_usage: bool) -> None:
+        self.envelope, self.with_usage = envelope, with_usage
+        head, _, tail = ENCODE(envelope.around([None], asked=with_usage)).rpartition(HOLE)
+        self.head, self.tail = f"data: {head}[".encode(), f"]{tail}\n\n".encode()
+
+    def choice(self, choice: Object) -> bytes:
+        """An event with a piece of a choice."""
+        return self.head + ENCODE(choice).encode() + self.tail
+
+    def end(self, usage: Usage) -> bytes:
+        """What ends the stream: the usage, if it is asked for, and that it has ended."""
+        last = f"data: {ENCODE(self.envelope.around([], usage))}\n\n".encode() if self.with_usage else b""
+        return last + DONE
 
 
 class EventStream(Response):

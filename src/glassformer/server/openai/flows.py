@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -33,16 +32,12 @@ class Flows:
     """
 
     def __init__(self, service: Service, jobs: Sequence[Job]) -> None:
-        self.arrived = asyncio.Event()
+        self.bell = service.bell()
         self.streams: list[LiveStream] = []
-        loop = asyncio.get_running_loop()
-
-        def notify() -> None:
-            loop.call_soon_threadsafe(self.arrived.set)
-
+        submit, notify = service.engine.submit, self.bell.ring
         try:
             for job in jobs:
-                self.streams.append(service.engine.submit(job.ids, job.asked, timeout=service.deadline, notify=notify))
+                self.streams.append(submit(job.ids, job.asked, timeout=service.deadline, notify=notify))
         except BaseException:
             self.cancel()
             raise
@@ -75,15 +70,9 @@ class Flows:
             GenerationError: that which one of the continuations ended with.
         """
         while True:
-            self.arrived.clear()
             found = self.ready()
-            if found or self.ended:
+            if found or self.ended or not await self.bell.wait(self.streams, seconds):
                 return found
-            try:
-                async with asyncio.timeout(seconds):
-                    await self.arrived.wait()
-            except TimeoutError:
-                return []
 
     async def finish(self) -> list[Generation]:
         """Wait for the end of all."""

@@ -8,6 +8,7 @@ from time import time
 from typing import TYPE_CHECKING
 
 from glassformer.server.driver import Driver
+from glassformer.server.openai.bell import Bell
 from glassformer.server.openai.beside import EngineThread
 from glassformer.server.openai.counters import Counters
 
@@ -30,6 +31,7 @@ class Service:
         created: when the server started, in seconds since 1970.
         counters: what was asked so far.
         looking: held by the one request that captures, since arrays are large.
+        bells: of the loops in which requests are answered.
         driver: runs between the engine's steps what needs no batch: embeddings, scores of prompts, captures.
     """
 
@@ -42,7 +44,15 @@ class Service:
     created: int = field(default_factory=lambda: int(time()))
     counters: Counters = field(default_factory=Counters)
     looking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    bells: dict[asyncio.AbstractEventLoop, Bell] = field(default_factory=dict)
     driver: Driver = field(init=False)
 
     def __post_init__(self) -> None:
         self.driver = Driver(EngineThread(self.engine))
+
+    def bell(self) -> Bell:
+        """That of the running loop."""
+        loop = asyncio.get_running_loop()
+        if loop not in self.bells:
+            self.bells = {each: bell for each, bell in self.bells.items() if not each.is_closed()} | {loop: Bell(loop)}
+        return self.bells[loop]
