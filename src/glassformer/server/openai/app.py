@@ -74,6 +74,7 @@ def serving_app(service: Service, doors: Doors | None = None, log: Log = silent)
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
         service.driver.close()
+        service.forms.close()
 
     cors = Middleware(CORSMiddleware, allow_origins=list(doors.origins), allow_methods=["GET", "POST"],
                       allow_headers=["*"], expose_headers=["x-request-id"])  # fmt: skip

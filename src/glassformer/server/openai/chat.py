@@ -58,7 +58,7 @@ class ChatRequest:
     look: Look | None
 
 
-async def read_chat(service: Service, asked: Asked) -> ChatRequest:
+async def read_chat(service: Service, request: Request, asked: Asked) -> ChatRequest:
     """The request that fields mean.
 
     Raises:
@@ -77,7 +77,7 @@ async def read_chat(service: Service, asked: Asked) -> ChatRequest:
     if not ids:
         raise RequestError("the conversation is an empty text", status=400, param="messages")
     check_fits(len(ids), model.config.n_positions, "the conversation")
-    options = await constrained(model, asked, options, ids)
+    options = await constrained(service, request, asked, options, ids)
     return ChatRequest(ids, options, form, logprobs, read_look(asked, form.n, stream=form.stream))
 
 
@@ -94,7 +94,7 @@ async def chat(service: Service, request: Request) -> Response:
     """Answer a request."""
     fields = Asked(given(await read_object(request)), KEYS, text=False)
     check_model(fields, service.name)
-    asked = await read_chat(service, fields)
+    asked = await read_chat(service, request, fields)
     kind = "chat.completion.chunk" if asked.form.stream else "chat.completion"
     envelope = Envelope.new("chatcmpl", kind, service.name)
     if asked.look is not None:

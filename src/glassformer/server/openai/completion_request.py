@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from starlette.requests import Request
+
 from glassformer.generation import asked as generation
-from glassformer.model import Model
 from glassformer.server.errors import RequestError
 from glassformer.server.fields import Asked
 from glassformer.server.openai.harmless import OF_COMPLETIONS, check_harmless
@@ -13,6 +14,7 @@ from glassformer.server.openai.looking import Look, read_look
 from glassformer.server.openai.parameters import MOST_LOGPROBS, MOST_TOKENS, SAMPLING, flag, wanted
 from glassformer.server.openai.prompts import read_prompts
 from glassformer.server.openai.response_format import constrained
+from glassformer.server.openai.service import Service
 from glassformer.server.openai.written import FORM, MOST_CHOICES, Form, read_form
 
 KEYS = (*FORM, "prompt", "max_tokens", "best_of", "echo", "logprobs", *SAMPLING, *OF_COMPLETIONS)
@@ -43,12 +45,13 @@ class CompletionRequest:
     look: Look | None
 
 
-async def read_completion(model: Model, asked: Asked) -> CompletionRequest:
+async def read_completion(service: Service, request: Request, asked: Asked) -> CompletionRequest:
     """The request that fields mean.
 
     Raises:
         RequestError, GenerationError: for a field that is wrong.
     """
+    model = service.model
     check_harmless(asked, OF_COMPLETIONS)
     form, echo = read_form(asked), flag(asked, "echo")
     logprobs = asked.integer("logprobs", 0, MOST_LOGPROBS) if "logprobs" in asked.values else None
@@ -61,6 +64,6 @@ async def read_completion(model: Model, asked: Asked) -> CompletionRequest:
         raise RequestError("max_tokens is 0, so there is nothing to stream", status=400, param="stream")
     options = wanted(model, asked, max(max_tokens, 1), logprobs or 0)
     prompts = await read_prompts(model, asked, "prompt")
-    options = await constrained(model, asked, options, prompts[0])
+    options = await constrained(service, request, asked, options, prompts[0])
     look = read_look(asked, len(prompts) * best_of if max_tokens else 0, stream=form.stream)
     return CompletionRequest(prompts, options, max_tokens, form, best_of, echo, logprobs, look)

@@ -63,7 +63,7 @@ async def completions(service: Service, request: Request) -> Response:
     """Answer a request."""
     fields = Asked(given(await read_object(request)), KEYS, text=False)
     check_model(fields, service.name)
-    asked = await read_completion(service.model, fields)
+    asked = await read_completion(service, request, fields)
     envelope = Envelope.new("cmpl", "text_completion", service.name)
     scores = await unless_gone(request, prompt_scores(service, asked))
     if asked.form.stream:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
+
+from starlette.requests import Request
 
 from glassformer.generation.asked import Asked as Wanted
 from glassformer.generation.constraints.constraint import Choice, Constraint, JsonObject, JsonSchema, Regex
 from glassformer.generation.constraints.errors import ConstraintError
 from glassformer.model import Model
+from glassformer.server.body import gone
 from glassformer.server.errors import RequestError
 from glassformer.server.fields import Asked
+from glassformer.server.openai.service import Service
 
 Object = dict[str, Any]
 KEY = "response_format"
@@ -50,10 +54,11 @@ KINDS: dict[str, tuple[str | None, Callable[[Object], Constraint | None]]] = {
 }
 
 
-async def constrained(model: Model, asked: Asked, wanted: Wanted, ids: list[int]) -> Wanted:
+async def constrained(service: Service, request: Request, asked: Asked, wanted: Wanted, ids: list[int]) -> Wanted:
     """What is wanted, with the constraint that a request names.
 
-    A constraint is compiled in another thread, while the server goes on; the engine finds it compiled.
+    A constraint is compiled in another thread, while the server goes on, if the client is still there when its turn
+    comes; the engine finds it compiled.
 
     Raises:
         RequestError: for a constraint that is malformed, not supported, or that nothing fulfils.
@@ -61,7 +66,8 @@ async def constrained(model: Model, asked: Asked, wanted: Wanted, ids: list[int]
     """
     if KEY not in asked.values:
         return wanted
-    return await asyncio.to_thread(compiled, model, read_format(asked), wanted, ids)
+    job = partial(compiled, service.model, read_format(asked), wanted, ids)
+    return await service.forms.run(job, gone=partial(gone, request))
 
 
 def read_format(asked: Asked) -> Object:

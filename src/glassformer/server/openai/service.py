@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from time import time
 from typing import TYPE_CHECKING
@@ -33,6 +34,7 @@ class Service:
         looking: held by the one request that captures, since arrays are large.
         bells: of the loops in which requests are answered.
         driver: runs between the engine's steps what needs no batch: embeddings, scores of prompts, captures.
+        forms: compiles constraints, one after the other in a thread of its own: somebody may send many costly ones.
     """
 
     model: Model
@@ -46,9 +48,11 @@ class Service:
     looking: asyncio.Lock = field(default_factory=asyncio.Lock)
     bells: dict[asyncio.AbstractEventLoop, Bell] = field(default_factory=dict)
     driver: Driver = field(init=False)
+    forms: Driver = field(init=False)
 
     def __post_init__(self) -> None:
         self.driver = Driver(EngineThread(self.engine))
+        self.forms = Driver(ThreadPoolExecutor(1, "glassformer-forms"))
 
     def bell(self) -> Bell:
         """That of the running loop."""
