@@ -30,7 +30,9 @@ def run(app: ASGIApp, listener: socket.socket, drain: int, bounds: Bounds | None
 def server_of(app: ASGIApp, drain: int, bounds: Bounds) -> uvicorn.Server:
     """The server, which has not begun yet."""
     config = uvicorn.Config(
-        app, http=bounded(bounds), loop="asyncio", ws="none", lifespan="on", log_level="critical", access_log=False,
+        app, http=bounded(bounds), loop="asyncio", ws="none", lifespan="on", access_log=False,
+        # uvicorn's configuration of logs fails where standard output is closed
+        log_config=None, log_level="critical",
         server_header=False, timeout_keep_alive=KEEP_ALIVE, timeout_graceful_shutdown=drain,
         h11_max_incomplete_event_size=bounds.head_bytes,
     )  # fmt: skip
