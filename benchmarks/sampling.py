@@ -20,7 +20,7 @@ import numpy as np
 
 from glassformer.generation import filters
 from glassformer.generation.options import SamplingOptions
-from glassformer.generation.sampling import ask, choose, cut
+from glassformer.generation.sampling import ask, choose, cut, wish
 from glassformer.kernels.attention import TILE
 from glassformer.models.config import GPT2Config
 from glassformer.models.gpt2 import GPT2
@@ -107,7 +107,7 @@ def main() -> None:
 
 def together(sampler: Sampler, logits: np.ndarray, asked: SamplingOptions) -> None:
     """A token for each of several texts."""
-    sampler.choose_all(logits, [(None if asked.greedy else cut(asked), 0.5)] * TEXTS)
+    sampler.choose_all(logits, [wish(asked, place) for place in range(TEXTS)])
 
 
 def numpy_seconds(logits: np.ndarray, asked: SamplingOptions) -> float:

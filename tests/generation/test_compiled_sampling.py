@@ -8,7 +8,7 @@ import pytest
 
 from glassformer.generation import filters
 from glassformer.runtime import ops
-from glassformer.runtime.desk import Cut
+from glassformer.runtime.desk import Cut, Wish
 from glassformer.runtime.executor import Eager
 from glassformer.runtime.sampling import Sampler
 from glassformer.simd.target import runnable_targets
@@ -21,7 +21,7 @@ LARGEST = float(np.finfo(np.float32).max)
 
 def drawn(sampler: Sampler, logits: Float32, cut: Cut | None, number: float = 0.0) -> int | None:
     """The token alone."""
-    found = sampler.choose(logits, cut, number)
+    found = sampler.choose(logits, Wish(cut, number))
     return None if found is None else found[0]
 
 
@@ -96,9 +96,9 @@ def test_log_probabilities_are_those_of_the_softmax_over_all(size: int) -> None:
     for logits in shapes(size):
         found = np.array(sampler.log_probabilities(logits, ids), np.float32)
         assert found.tobytes() == ops.log_softmax(logits)[ids].tobytes()
-        token, own = sampler.choose(logits, Cut(), 0.3) or (0, 0.0)
+        token, own = sampler.choose(logits, Wish(Cut(), 0.3)) or (0, 0.0)
         assert own == ops.log_softmax(logits)[token]
-        token, own = sampler.choose(logits, None, allowed=np.flip(logits).copy()) or (0, 0.0)
+        token, own = sampler.choose(logits, allowed=np.flip(logits).copy()) or (0, 0.0)
         assert own == ops.log_softmax(logits)[token], "the model's own, whatever it is chosen from"
 
 
@@ -121,13 +121,31 @@ def test_texts_side_by_side_get_the_tokens_that_they_get_alone(threads: int) -> 
     every = [None, *cuts(rng, 9), None]
     logits = (rng.standard_normal((len(every), size)) * 3).astype(np.float32)
     logits[3, 77] = np.nan
-    wishes = [(cut, 0.1 * place) for place, cut in enumerate(every)]
-    alone = [sampler.choose(row, cut, number) for row, (cut, number) in zip(logits, wishes, strict=True)]
+    wishes = [Wish(cut, 0.1 * place) for place, cut in enumerate(every)]
+    alone = [sampler.choose(row, wish) for row, wish in zip(logits, wishes, strict=True)]
     assert alone[3] is None
     several = Sampler(size, executor)
     for count in (1, 2, 5, len(every)):
         assert several.choose_all(logits[:count], wishes[:count]) == alone[:count]
-    assert [several.choose(row, *each) for row, each in zip(logits, wishes, strict=True)] == alone
+    assert [several.choose(row, wish) for row, wish in zip(logits, wishes, strict=True)] == alone
+
+
+def test_a_mask_is_added_to_what_is_chosen_from() -> None:
+    size, rng = 5001, np.random.default_rng(5)
+    sampler = Sampler(size, Eager(2))
+    logits = (rng.standard_normal((6, size)) * 3).astype(np.float32)
+    masks = [np.where(rng.random(size) < share, np.float32(0), np.float32(-np.inf)) for share in (0.5, 0.01)]
+    every = [Cut(), None, Cut(0.8, 5), Cut(top_p=0.7), Cut(typical_p=0.5), Cut(2.0, min_p=0.1)]
+    wishes = [Wish(cut, 0.3, (masks * 3)[place] if place else None) for place, cut in enumerate(every)]
+    allowed = [row if wish.mask is None else row + wish.mask for row, wish in zip(logits, wishes, strict=True)]
+    wanted = [
+        sampler.choose(row, Wish(wish.cut, wish.number), changed)
+        for row, wish, changed in zip(logits, wishes, allowed, strict=True)
+    ]
+    assert all(found and masks[place % 2][found[0]] == 0 for place, found in enumerate(wanted) if place)
+    assert [sampler.choose(row, wish) for row, wish in zip(logits, wishes, strict=True)] == wanted
+    assert sampler.choose_all(logits, wishes) == wanted
+    assert sampler.choose(logits[0], Wish(mask=np.full(size, -np.inf, np.float32))) is None
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -152,16 +152,15 @@ class Continuation:
             LogitsError: if the logits allow no choice.
         """
         options = self._options
-        mask = None if self._guide is None else self._guide.mask(self.left)
-        token, own = choose(logits, self.prompt, self.generated, options.sampling, sampler, mask)
+        token, own = choose(logits, self.prompt, self.generated, options.sampling, sampler, self.mask)
         logprob = TokenLogprob(token, own, leaders(logits, options.logprobs, sampler))
         text = self._accept(token)
         return Step(logprob, text, self.reason, time.perf_counter() - start, drafted, guessed)
 
     @property
     def simple(self) -> bool:
-        """Whether choosing a token needs nothing but the model's logits and a random number."""
-        return self._guide is None and self._options.logprobs == 0 and plain(self._options.sampling)
+        """Whether choosing a token needs nothing but the model's logits, a mask and a random number."""
+        return self._options.logprobs == 0 and plain(self._options.sampling)
 
     @property
     def repeating(self) -> bool:
@@ -174,13 +173,23 @@ class Continuation:
         return self._limit - len(self.generated)
 
     def ask(self, sampler: Sampler, count: int) -> None:
-        """Ask for the tokens to come, which have to be chosen simply."""
-        ask(sampler, self._options.sampling, len(self.generated), count)
+        """Ask for the tokens to come, which have to be chosen simply: one, where there is a constraint."""
+        ask(sampler, self._options.sampling, len(self.generated), count, self.mask)
 
     @property
     def wish(self) -> Wish:
         """How the next token is to be chosen, if that is simple."""
-        return wish(self._options.sampling, len(self.generated))
+        return wish(self._options.sampling, len(self.generated), self.mask)
+
+    @property
+    def mask(self) -> Float32 | None:
+        """float32 [vocab_size], added to the logits of the next token; None without a constraint."""
+        return None if self._guide is None else self._guide.mask(self.left)
+
+    @property
+    def constrained(self) -> bool:
+        """Whether a constraint has to be asked before each token."""
+        return self._guide is not None
 
     def take_chosen(self, token: int, logprob: float, seconds: float) -> Step:
         """Go on with a token that was chosen as asked."""

@@ -98,7 +98,7 @@ def run_on(network: Decoder[Any], text: Continuation, cache: Any, sampler: Sampl
     token way comes upon them.
     """
     start, known = time.perf_counter(), len(text.prompt) + len(text.generated) - 1
-    count = min(stride.count, text.left)
+    count = 1 if text.constrained else min(stride.count, text.left)
     text.ask(sampler, count)
     network.decode(text.generated[-1], cache, sampler, count)
     seconds = time.perf_counter() - start

@@ -62,17 +62,17 @@ def plain(options: SamplingOptions) -> bool:
     )
 
 
-def ask(sampler: Sampler, options: SamplingOptions, place: int, count: int) -> None:
+def ask(sampler: Sampler, options: SamplingOptions, place: int, count: int, mask: Float32 | None = None) -> None:
     """Ask for the tokens from a place of the continuation on, which decides the random numbers."""
     if options.greedy:
-        sampler.ask(None, ())
+        sampler.ask(None, (), mask)
     else:
-        sampler.ask(cut(options), [uniform(options.seed, place + i) for i in range(count)])
+        sampler.ask(cut(options), [uniform(options.seed, place + i) for i in range(count)], mask)
 
 
-def wish(options: SamplingOptions, place: int) -> Wish:
+def wish(options: SamplingOptions, place: int, mask: Float32 | None = None) -> Wish:
     """How the token at a place of the continuation is to be chosen."""
-    return (None, 0.0) if options.greedy else (cut(options), uniform(options.seed, place))
+    return Wish(None, 0.0, mask) if options.greedy else Wish(cut(options), uniform(options.seed, place), mask)
 
 
 def choose(
@@ -97,11 +97,9 @@ def choose(
         LogitsError: if the logits allow no choice.
     """
     allowed = None if plain(options) else penalized(logits, prompt, generated, options)
-    if mask is not None:
-        allowed = (logits if allowed is None else allowed) + mask
     if allowed is not None:
         check_logits(logits, len(prompt) + len(generated))  # a penalty may hide what is wrong with them
-    found = sampler.choose(logits, *wish(options, len(generated)), allowed)
+    found = sampler.choose(logits, wish(options, len(generated), mask), allowed)
     if found is None:
         check_logits(logits, len(prompt) + len(generated))
         raise LogitsError(

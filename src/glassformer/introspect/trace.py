@@ -139,7 +139,7 @@ def run(
     yield step_of(text.take(logits[0], sampler, start), logits[0], seen)
     del first, seen  # their memory is nobody's now, unless somebody holds it
     observation = Observation(tuple(store.layout.places), called=called, call=call)
-    decoder = decoder_of(network) if call is None and text.simple else None
+    decoder = decoder_of(network) if call is None and text.simple and not text.constrained else None
     stride = LongStride()
     while text.reason is None:
         start, known = time.perf_counter(), cache.length

@@ -46,9 +46,10 @@ FARTHEST = -256.0  # below the rank of any token of typical_p that has a weight:
 # Places in a text's wishes, numbers of f64: how a token is to be drawn.
 INVERSE, MIN_P, SHARES, WISHES = 0, 1, 2, 4
 # Places in a text's state, numbers of i64: what is asked (0: the greatest logit; whether what is chosen from is not
-# what the model said), the tokens chosen so far, the tokens that are looked at (NONE: no choice is possible), and the
-# filter at work: whether it is, what is to be kept, between which keys, and what was found (see `bisect`).
-DRAWN, TOP_K, CHANGED, CHOSEN, COUNT, ACTIVE, GOAL, LOW, HIGH, FOUND = range(10)
+# what the model said, and whether a mask is to be added to it), the tokens chosen so far, the tokens that are looked at
+# (NONE: no choice is possible), and the filter at work: whether it is, what is to be kept, between which keys, and what
+# was found (see `bisect`).
+DRAWN, TOP_K, CHANGED, MASKED, CHOSEN, COUNT, ACTIVE, GOAL, LOW, HIGH, FOUND = range(11)
 STATE = FOUND + 3
 # Places in a text's marks, numbers of f32: greatest logit of those to choose from and of the model's, the mean
 # logarithm, the least rank that is kept.

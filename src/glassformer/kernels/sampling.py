@@ -17,6 +17,7 @@ from glassformer.kernels.filtering import (
     FOUND,
     INVERSE,
     MARKS,
+    MASKED,
     MIN_P,
     MOMENT,
     OWN_TOP,
@@ -99,9 +100,16 @@ def log_probabilities(logits: Pointer[f32], size: i64, ids: Pointer[i32], count:
 
 
 @kernel
+def add(x: Pointer[f32], y: Pointer[f32], out: Pointer[f32], count: i64) -> None:
+    """out = x + y;  all [count]."""
+    for i in range(0, count, 16):
+        store(out + i, load(x + i, f32x16, count=count - i) + load(y + i, f32x16, count=count - i), count=count - i)
+
+
+@kernel
 def survey(
-    allowed: Pointer[f32], logits: Pointer[f32], size: i64, state: Pointer[i64], peaks: Pointer[f32], begin: i64,
-    end: i64,
+    allowed: Pointer[f32], masks: Pointer[f32], logits: Pointer[f32], masked: Pointer[f32], size: i64,
+    state: Pointer[i64], peaks: Pointer[f32], begin: i64, end: i64,
 ) -> None:  # fmt: skip
     """The greatest of each part of what is chosen from, and of what the model said; a task is a part of a text.
 
@@ -110,11 +118,23 @@ def survey(
     parts = parts_of(size)
     for task in range(begin, end):
         row, start = task // parts, task % parts * PART
-        width = min(PART, size - start)
-        peaks[2 * task] = peak(allowed + row * size + start, width)
+        width, first = min(PART, size - start), row * size + start
+        source = allowed + first
+        if state[row * STATE + MASKED] != 0:
+            source = masked + first
+            add(allowed + first, masks + first, source, width)
+        peaks[2 * task] = peak(source, width)
         peaks[2 * task + 1] = peaks[2 * task]
         if state[row * STATE + CHANGED] != 0:
-            peaks[2 * task + 1] = peak(logits + row * size + start, width)
+            peaks[2 * task + 1] = peak(logits + first, width)
+
+
+@kernel
+def chosen_from(
+    allowed: Pointer[f32], masked: Pointer[f32], size: i64, state: Pointer[i64], row: i64
+) -> Pointer[f32]:  # fmt: skip
+    """The logits [size] that a text's token is chosen from."""
+    return masked + row * size if state[row * STATE + MASKED] != 0 else allowed + row * size
 
 
 @kernel
@@ -130,8 +150,8 @@ def greatest_of(peaks: Pointer[f32], parts: i64) -> f32:
 
 @kernel
 def pick(
-    allowed: Pointer[f32], size: i64, wishes: Pointer[f64], state: Pointer[i64], marks: Pointer[f32],
-    peaks: Pointer[f32], desk: Pointer[f32], room: i64, ids: Pointer[i32], begin: i64, end: i64,
+    allowed: Pointer[f32], masked: Pointer[f32], size: i64, wishes: Pointer[f64], state: Pointer[i64],
+    marks: Pointer[f32], peaks: Pointer[f32], desk: Pointer[f32], room: i64, ids: Pointer[i32], begin: i64, end: i64,
 ) -> None:  # fmt: skip
     """Note the greatest logits and how many tokens are looked at; move the top_k together; a task is a text."""
     parts = parts_of(size)
@@ -144,9 +164,9 @@ def pick(
         if top >= LOWEST and top <= -LOWEST:
             own[COUNT] = size if own[DRAWN] != 0 else i64(0)
             if own[DRAWN] != 0 and own[TOP_K] != 0:
-                logs = desk + row * 4 * room
+                logs, inverse = desk + row * 4 * room, f32(wishes[row * WISHES + INVERSE])
                 own[COUNT] = keep_top_k(
-                    allowed + row * size, size, own[TOP_K], top, f32(wishes[row * WISHES + INVERSE]), logs,
+                    chosen_from(allowed, masked, size, state, row), size, own[TOP_K], top, inverse, logs,
                     ids + row * room, logs + 3 * room, logs + 2 * room, own + FOUND,
                 )  # fmt: skip
 
@@ -193,8 +213,9 @@ def weigh_part(
 
 @kernel
 def weigh(
-    allowed: Pointer[f32], logits: Pointer[f32], size: i64, wishes: Pointer[f64], state: Pointer[i64],
-    marks: Pointer[f32], tally: Pointer[i64], powers: Pointer[f32], desk: Pointer[f32], room: i64, begin: i64, end: i64,
+    allowed: Pointer[f32], logits: Pointer[f32], masked: Pointer[f32], size: i64, wishes: Pointer[f64],
+    state: Pointer[i64], marks: Pointer[f32], tally: Pointer[i64], powers: Pointer[f32], desk: Pointer[f32], room: i64,
+    begin: i64, end: i64,
 ) -> None:  # fmt: skip
     """Add up e^(logits - greatest) of what the model said, and weigh the tokens to draw from; a task is a part."""
     parts = parts_of(size)
@@ -202,7 +223,8 @@ def weigh(
         row, start = task // parts, task % parts * PART
         own, own_marks, wished = state + row * STATE, marks + row * MARKS, wishes + row * WISHES
         if own[COUNT] != NONE:
-            source, top, inverse = allowed + row * size + start, own_marks[TOP], f32(wished[INVERSE])
+            source = chosen_from(allowed, masked, size, state, row) + start
+            top, inverse = own_marks[TOP], f32(wished[INVERSE])
             logs = desk + row * 4 * room + start
             if own[TOP_K] != 0:  # they are in place, and scaled
                 source, top, inverse = logs, f32(0.0), f32(1.0)
@@ -272,15 +294,16 @@ def first_of(logits: Pointer[f32], size: i64, peaks: Pointer[f32], top: f32) -> 
 
 @kernel
 def place(
-    allowed: Pointer[f32], logits: Pointer[f32], size: i64, state: Pointer[i64], marks: Pointer[f32],
-    tally: Pointer[i64], peaks: Pointer[f32], powers: Pointer[f32], desk: Pointer[f32], room: i64, ids: Pointer[i32],
-    numbers: Pointer[i64], tokens: Pointer[i64], chances: Pointer[f32], most: i64, row_id: Pointer[i32],
-    row_position: Pointer[i32], tile_position: Pointer[i64], begin: i64, end: i64,
+    allowed: Pointer[f32], logits: Pointer[f32], masked: Pointer[f32], size: i64, state: Pointer[i64],
+    marks: Pointer[f32], tally: Pointer[i64], peaks: Pointer[f32], powers: Pointer[f32], desk: Pointer[f32], room: i64,
+    ids: Pointer[i32], numbers: Pointer[i64], tokens: Pointer[i64], chances: Pointer[f32], most: i64,
+    row_id: Pointer[i32], row_position: Pointer[i32], tile_position: Pointer[i64], begin: i64, end: i64,
 ) -> None:  # fmt: skip
     """Choose the next token of each text, and make it what a pass over one row reads next; a task is a text.
 
     Args:
-        allowed, logits: [texts, size], what is chosen from, and what the model said, which may be the same.
+        allowed, logits: [texts, size], what is chosen from, and what the model said, which may be the same. masked: the
+            former with what `survey` added to it, masks [texts, size], of the texts that have one.
         state, marks, tally: of each text, and of each of its parts, see `glassformer.kernels.filtering`.
         peaks: [texts, parts, 2], the greatest of each part of both. powers: [texts, parts, 16], the sums of `weigh`.
         desk: [texts, 4, room], logarithms and weights of tokens, and room to work. ids: [texts, room], of the top_k.
@@ -294,7 +317,8 @@ def place(
         at = row * most + own[CHOSEN]
         token = i64(NONE)
         if own[COUNT] == 0:
-            token = first_of(allowed + row * size, size, peaks + 2 * row * parts, own_marks[TOP])
+            source = chosen_from(allowed, masked, size, state, row)
+            token = first_of(source, size, peaks + 2 * row * parts, own_marks[TOP])
         elif own[COUNT] > 0:
             target = portion(sum_of(own_tally + TOTAL, parts), numbers[at])
             token = place_of(desk + (row * 4 + 1) * room, own[COUNT], own_tally, target)

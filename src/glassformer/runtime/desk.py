@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +12,6 @@ from glassformer.kernels import filtering, sampling
 from glassformer.kernels.softmax import PART
 from glassformer.runtime.arrays import Float32
 from glassformer.runtime.executor import Launch
-from glassformer.simd.kernel import Kernel
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
@@ -55,7 +53,19 @@ def least_weight(min_p: float) -> float:
     return float(nearest if nearest >= min_p else np.nextafter(nearest, np.float32(2.0)))
 
 
-Wish = tuple[Cut | None, float]  # what to draw from (None: the greatest logit is chosen), and the random number
+@dataclass(frozen=True, eq=False)
+class Wish:
+    """How a token is to be chosen.
+
+    Attributes:
+        cut: what to draw from; None: the greatest logit is chosen, the lowest id of equal ones.
+        number: a random number in [0, 1), a multiple of 2^-53; not looked at without a cut.
+        mask: float32 [vocab_size], added to the logits that are chosen from.
+    """
+
+    cut: Cut | None = None
+    number: float = 0.0
+    mask: Float32 | None = None
 
 
 class Desk:
@@ -78,14 +88,17 @@ class Desk:
         self.ids = np.empty((texts, self.room), np.int32)
         self.numbers, self.tokens = (np.zeros((texts, most), np.int64) for _ in range(2))
         self.chances = np.zeros((texts, most), np.float32)
-        # These stand for the logits, and for the row to be read.
-        self.allowed, self.logits = np.zeros(1, np.float32), np.zeros(1, np.float32)
+        self.masked = np.empty((texts, size), np.float32)
+        # These stand for logits and masks, and for the row to be read.
+        self.allowed, self.logits, self.masks = (np.zeros(1, np.float32) for _ in range(3))
         self.row: Row = np.zeros(texts, np.int32), np.zeros(texts, np.int32), np.zeros(texts, np.int64)
 
-    def ask(self, text: int, cut: Cut | None, numbers: Sequence[float], *, changed: bool = False) -> None:
+    def ask(
+        self, text: int, cut: Cut | None, numbers: Sequence[float], *, changed: bool = False, masked: bool = False
+    ) -> None:
         """Say how the next tokens of a text are to be chosen; see `Sampler.ask`."""
         top_k = 0 if cut is None or cut.top_k >= self.size else cut.top_k
-        self.state[text, : filtering.COUNT] = cut is not None, top_k, changed, 0
+        self.state[text, : filtering.COUNT] = cut is not None, top_k, changed or masked, masked, 0
         if cut is not None:
             self.wishes[text] = inverse(cut.temperature), least_weight(cut.min_p), cut.top_p, cut.typical_p
             self.numbers[text, : len(numbers)] = [int(number * RANDOM_STEPS) for number in numbers]
@@ -97,33 +110,22 @@ class Desk:
 
     def launches(self, allowed: Float32, logits: Float32, row: Row, texts: int) -> Iterator[Launch]:
         """What chooses a token for each of the first so many texts out of logits [texts, size]."""
-        size, desk = self.size, (self.desk, self.room)
-        shared, alone = texts * self.parts, texts
-
-        def launch(kernel: Kernel, arguments: tuple[Any, ...], tasks: int) -> Launch:
-            return Launch(kernel.specialise(), arguments, tasks, WORK * texts * size)
-
-        yield launch(sampling.survey, (allowed, logits, size, self.state, self.peaks), shared)
-        yield launch(
-            sampling.pick, (allowed, size, self.wishes, self.state, self.marks, self.peaks, *desk, self.ids), alone
-        )
-        yield launch(
-            sampling.weigh,
-            (allowed, logits, size, self.wishes, self.state, self.marks, self.tally, self.powers, *desk),
-            shared,
-        )
-        some = self.state, self.marks, self.tally, size, *desk
+        size, work, shared = self.size, WORK * texts * self.size, texts * self.parts
+        said = allowed, logits, self.masked, size
+        own = self.state, self.marks
+        parts = self.tally, self.peaks, self.powers
+        desk = self.desk, self.room
+        chosen = self.ids, self.numbers, self.tokens, self.chances, self.most
+        some = *own, self.tally, size, *desk
+        survey = allowed, self.masks, logits, self.masked, size, self.state, self.peaks
+        pick = allowed, self.masked, size, self.wishes, *own, self.peaks, *desk, self.ids
+        weigh = *said, self.wishes, *own, self.tally, self.powers, *desk
+        yield Launch(sampling.survey.specialise(), survey, shared, work)
+        yield Launch(sampling.pick.specialise(), pick, texts, work)
+        yield Launch(sampling.weigh.specialise(), weigh, shared, work)
         for stage in (filtering.TOP_P, filtering.TYPICAL_P):
-            yield launch(filtering.narrow, (self.wishes, *some, stage), alone)
-            yield launch(filtering.gather, (*some, stage), shared)
-            yield launch(filtering.settle, (self.wishes, *some, stage), alone)
-            yield launch(filtering.cut, (*some, stage), shared)
-        chosen = self.numbers, self.tokens, self.chances, self.most
-        yield launch(
-            sampling.place,
-            (
-                allowed, logits, size, self.state, self.marks, self.tally, self.peaks, self.powers, *desk, self.ids,
-                *chosen, *row,
-            ),
-            alone,
-        )  # fmt: skip
+            yield Launch(filtering.narrow.specialise(), (self.wishes, *some, stage), texts, work)
+            yield Launch(filtering.gather.specialise(), (*some, stage), shared, work)
+            yield Launch(filtering.settle.specialise(), (self.wishes, *some, stage), texts, work)
+            yield Launch(filtering.cut.specialise(), (*some, stage), shared, work)
+        yield Launch(sampling.place.specialise(), (*said, *own, *parts, *desk, *chosen, *row), texts, work)

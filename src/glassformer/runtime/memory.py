@@ -26,6 +26,19 @@ def aligned(size: int, dtype: Any = np.int64, alignment: int = 64, *, huge: bool
     return view
 
 
+class Scratch:
+    """Memory that several use, of whom one at a time writes in it, and does not look for it afterwards."""
+
+    def __init__(self) -> None:
+        self._memory: npt.NDArray[np.uint8] = np.zeros(0, np.uint8)
+
+    def room(self, size: int) -> npt.NDArray[np.uint8]:
+        """At least so many bytes. Who had less before keeps that."""
+        if size > len(self._memory):
+            self._memory = aligned(max(size, 2 * len(self._memory)), np.uint8)
+        return self._memory
+
+
 def zeroed(size: int) -> npt.NDArray[np.uint8]:
     """Bytes. Large memory is private, for shared one gets no huge pages, and these save most of the page walks."""
     if size < LARGE or not hasattr(mmap, "MADV_HUGEPAGE"):

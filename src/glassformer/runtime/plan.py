@@ -19,13 +19,14 @@ import numpy.typing as npt
 from glassformer.kernels.launch import RECORD
 from glassformer.kernels.matmul import LINE
 from glassformer.runtime.executor import Eager, Launch, claim_share
-from glassformer.runtime.memory import aligned
+from glassformer.runtime.memory import Scratch, aligned
 from glassformer.simd.kernel import Loaded, address_of
 from glassformer.simd.target import Target
 
 # Elementary steps below which the leader does a recorded launch alone: fewer than an executor asks for, because a
 # replayed launch is announced without Python.
 SMALL = 100_000
+OBJECTS = 1 << 10  # bytes that Python takes for each launch of a plan, about
 HEAVY = 1 << 16  # bytes of an array that is worth being asked for ahead
 Array = npt.NDArray[Any]
 
@@ -61,24 +62,25 @@ class Recorder:
             self.launches.append(launch)
             self.scopes.append(self.scope)
 
-    def plan(self, outputs: Sequence[Array] = (), tiles: Array | None = None) -> Plan:
+    def plan(self, outputs: Sequence[Array] = (), tiles: Array | None = None, scratch: Scratch | None = None) -> Plan:
         """What was recorded. `outputs` keep memory of their own: they can be read after a replay."""
         kept = {address_of(array) for array in outputs}
         placed = [b for b in self.buffers if not any(0 <= a - address_of(b) < b.nbytes for a in kept)]
-        return Plan(self.executor, self.launches, self.scopes, placed, self.share, tiles)
+        return Plan(self.executor, self.launches, self.scopes, placed, self.share, tiles, scratch)
 
 
 class Plan:
     """Launches on fixed buffers. Not for two threads at once: they would share the buffers.
 
+    scratch: where the buffers lie, if other plans have theirs there too; none of these runs at the same time.
     kernels, costs, scopes: of the launches, in order, the part of the model that each belongs to last. records:
-    [launches, RECORD], what `glassformer.kernels.launch.replay` reads. nbytes: of buffers and arguments. tiles: those
+    [launches, RECORD], what `glassformer.kernels.launch.replay` reads. nbytes: of what it has alone. tiles: those
     of a batch (`glassformer.kernels.attention`), from which a profile counts what attention looks at.
     """
 
     def __init__(
         self, executor: Eager, launches: Sequence[Launch], scopes: Sequence[str], buffers: Sequence[Array], share: int,
-        tiles: Array | None = None,
+        tiles: Array | None = None, scratch: Scratch | None = None,
     ) -> None:  # fmt: skip
         self.executor, self.share, self.tiles = executor, share, tiles
         self.kernels = tuple(launch.kernel for launch in launches)
@@ -91,20 +93,23 @@ class Plan:
         self._slots: dict[int, npt.NDArray[np.int64]] = {}
         self._runs: tuple[Plan, dict[int, npt.NDArray[np.int64]]] | None = None
         if not executor.as_python:
-            self._write(launches, [kernel.load(executor.target) for kernel in self.kernels], buffers)
+            self._write(launches, [kernel.load(executor.target) for kernel in self.kernels], buffers, scratch)
 
-    def _write(self, launches: Sequence[Launch], kernels: Sequence[Loaded], buffers: Sequence[Array]) -> None:
+    def _write(
+        self, launches: Sequence[Launch], kernels: Sequence[Loaded], buffers: Sequence[Array], scratch: Scratch | None
+    ) -> None:
         """Place the buffers, and write arguments and records."""
         used = [
             [address_of(a) for a, pointer in zip(launch.arguments, kernel.pointers, strict=True) if pointer]
             for kernel, launch in zip(kernels, launches, strict=True)
         ]
         moves, size = place(buffers, used)
-        self.memory = aligned(size, np.uint8)
+        self.memory = aligned(size, np.uint8) if scratch is None else scratch.room(size)
         base = address_of(self.memory)
         starts = np.cumsum([0] + [len(kernel.names) for kernel in kernels])
         self.arguments: npt.NDArray[np.int64] = aligned(int(starts[-1]))  # of all launches, one after the other
-        self.nbytes = size + self.arguments.nbytes
+        alone = 0 if scratch is not None else size
+        self.nbytes = alone + self.arguments.nbytes + self.records.nbytes + OBJECTS * len(launches)
         kept: dict[int, Array] = {}  # weights and inputs, which must live as long as the plan
         for row, kernel, launch, start in zip(self.records, kernels, launches, starts, strict=False):
             arguments = list(launch.arguments)

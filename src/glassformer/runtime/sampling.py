@@ -23,7 +23,14 @@ Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
 MOST = 16  # tokens that are chosen without coming back to Python
+GREATEST = Wish()
 TEXTS = 4  # whose tokens are chosen side by side; what they work in stays near the processor
+
+
+def stacked(masks: Sequence[Float32 | None]) -> Float32 | None:
+    """Masks [size] as one array [texts, size]; None without any. What texts without one have is not looked at."""
+    given = next((mask for mask in masks if mask is not None), None)
+    return None if given is None else np.stack([given if mask is None else mask for mask in masks])
 
 
 class Sampler:
@@ -38,35 +45,39 @@ class Sampler:
         self._side_by_side: Desk | None = None
         self._plans: dict[tuple[int, int], Plan] = {}
         self._behind: tuple[Float32, Plan] | None = None
+        self._mask: Float32 | None = None
         self._loaded: dict[Kernel, Loaded] = {}
         logs, _, near, spare = self._desk.desk[0]
         self._leading = logs, near, spare, self._desk.ids[0], np.empty(3, np.int64)
         # Addresses are taken once: taking one costs as much as a pass over the logits.
         self._leading_memory = self._leading if self.executor.as_python else tuple(map(address_of, self._leading))
 
-    def _replay(self, desk: Desk, texts: int, allowed: Float32, logits: Float32) -> None:
-        """Choose a token for each of so many texts of a desk."""
+    def _replay(self, desk: Desk, texts: int, allowed: Float32, logits: Float32, masks: Float32 | None) -> None:
+        """Choose a token for each of so many texts of a desk, out of arrays [texts, size]."""
         key = id(desk), texts
         if key not in self._plans:
             self._plans[key] = self._written(list(desk.launches(desk.allowed, desk.logits, desk.row, texts)))
         plan = self._plans[key]
         plan.point(desk.allowed, allowed)
         plan.point(desk.logits, logits)
+        if masks is not None:
+            plan.point(desk.masks, masks)
         plan.replay()
 
     def _written(self, launches: Sequence[Launch]) -> Plan:
         """Launches as a plan."""
         return Plan(self.executor, launches, ["sampling"] * len(launches), [], self.executor.threads)
 
-    def ask(self, cut: Cut | None, numbers: Sequence[float], *, changed: bool = False) -> None:
+    def ask(self, cut: Cut | None, numbers: Sequence[float], mask: Float32 | None = None) -> None:
         """Say how the next tokens are to be chosen.
 
         Args:
             cut: what to draw from; None: the greatest logit is chosen, the lowest id of equal ones.
             numbers: a random number in [0, 1), a multiple of 2^-53, for each token; not looked at without a cut.
-            changed: whether the tokens are not chosen among the model's own logits.
+            mask: [size], added to the logits.
         """
-        self._desk.ask(0, cut, numbers, changed=changed)
+        self._desk.ask(0, cut, numbers, masked=mask is not None)
+        self._mask = mask
 
     def check_room(self, count: int) -> None:
         """Refuse to choose more tokens than there is room for since they were asked for."""
@@ -87,21 +98,22 @@ class Sampler:
         return [self._desk.found(0, place) for place in range(self._count)]
 
     def choose(
-        self, logits: Float32, cut: Cut | None, number: float = 0.0, allowed: Float32 | None = None
+        self, logits: Float32, wish: Wish = GREATEST, allowed: Float32 | None = None
     ) -> tuple[int, float] | None:
-        """The token of a cut and a number (see `ask`), with its log-probability.
+        """A token with its log-probability.
 
         Args:
             logits: [size], the model's.
-            allowed: [size], those to choose from, where something changed them.
+            allowed: [size], those to choose from, where something changed them; the mask is added to them.
 
         Returns:
             None if any of those to choose from is NaN or plus infinity, or none is finite.
         """
         x = self._checked(logits)
         source = x if allowed is None else self._checked(allowed)
-        self.ask(cut, [number], changed=allowed is not None)
-        self._replay(self._desk, 1, source, x)
+        masked = wish.mask is not None
+        self._desk.ask(0, wish.cut, [wish.number], changed=allowed is not None, masked=masked)
+        self._replay(self._desk, 1, source, x, wish.mask)
         return self._desk.found(0, 0)
 
     def choose_all(self, logits: Float32, wishes: Sequence[Wish]) -> list[tuple[int, float] | None]:
@@ -109,17 +121,17 @@ class Sampler:
 
         Args:
             logits: [texts, size], the model's.
-            wishes: for each text the cut, or None, and the random number.
+            wishes: for each text how it is to be chosen.
         """
         if self._side_by_side is None:
             self._side_by_side = Desk(self.size, TEXTS, 1)
         desk, chosen = self._side_by_side, []
         for first in range(0, len(wishes), TEXTS):
             some = wishes[first : first + TEXTS]
-            for text, (cut, number) in enumerate(some):
-                desk.ask(text, cut, [number])
+            for text, wish in enumerate(some):
+                desk.ask(text, wish.cut, [wish.number], masked=wish.mask is not None)
             rows = logits[first : first + len(some)]
-            self._replay(desk, len(some), rows, rows)
+            self._replay(desk, len(some), rows, rows, stacked([wish.mask for wish in some]))
             chosen += [desk.found(text, 0) for text in range(len(some))]
         return chosen
 
@@ -132,6 +144,8 @@ class Sampler:
         if self._behind is None or self._behind[0] is not logits:
             row: Row = ids, positions, tiles.reshape(-1)[POSITION:]
             self._behind = logits, self._written(list(self._desk.launches(logits, logits, row, 1)))
+        if self._mask is not None:
+            self._behind[1].point(self._desk.masks, self._mask)
         return self._behind[1]
 
     def leading(self, logits: Float32, count: int) -> list[int]:
