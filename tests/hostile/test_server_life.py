@@ -120,9 +120,8 @@ def test_a_worker_that_is_killed_under_load_takes_its_own_requests_with_it_and_n
         for thread in threads:
             thread.start()
         time.sleep(0.5)
-        workers = [
-            pid for pid in below(server.process.pid) if b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes()
-        ]
+        before = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in below(server.process.pid)}
+        workers = [pid for pid, command in before.items() if b"resource_tracker" not in command]
         os.kill(workers[0], signal.SIGKILL)
         time.sleep(3)
         stop.set()
