@@ -16,6 +16,7 @@ from glassformer.models.observing import Inputs, Look, Observing
 from glassformer.runtime.batch import Batch, Form, Part
 from glassformer.runtime.engine import Ops
 from glassformer.runtime.executor import Eager
+from glassformer.runtime.memory import Scratch
 from glassformer.runtime.plan import Plan, Recorder
 from glassformer.runtime.sampling import Sampler
 
@@ -23,20 +24,21 @@ Float32 = npt.NDArray[np.float32]
 Forward = Callable[[Ops, Batch, Observer], Float32]
 
 FEW = 8  # rows, for which a pass does little but read the weights
-KEPT_BYTES = 16 << 20  # of buffers, in plans that wait to be used again
+KEPT_BYTES = 16 << 20  # of plans that wait to be used again
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
     """A recorded pass: the batch that it reads and the logits that it writes, [rows of logits, vocab_size].
 
-    inputs: what it reads besides, if it is observed.
+    inputs: what it reads besides, if it is observed. nbytes: of what it has alone.
     """
 
     batch: Batch
     plan: Plan
     logits: Float32
     inputs: Inputs | None
+    nbytes: int
 
     def point(self, parts: Sequence[Part], look: Look | None, runs: Sequence[Run]) -> None:
         """Let the plan be that of these sequences and of this look."""
@@ -60,7 +62,10 @@ class Steps:
         self.executor, self.forward = executor, forward
         self.kept = KEPT_BYTES  # more where batches of many forms take turns
         self.steps: OrderedDict[Hashable, Step] = OrderedDict()
-        self.turn = threading.Lock()  # plans have one set of buffers
+        self.turn = threading.Lock()  # plans have one set of buffers, all of them together
+        # Buffers lie in one memory, and so do logits of several texts, which are copied before the next pass: a plan
+        # more takes little. Those of all rows of a text would take much, for good.
+        self.scratch, self.read = Scratch(), Scratch()
 
     def run(self, form: Form, parts: Sequence[Part], look: Look | None = None, runs: Sequence[Run] = ()) -> Float32:
         """The logits of a batch of this form, in an array of the caller's own; `runs`: its sequences, for the look."""
@@ -98,11 +103,17 @@ class Steps:
         inputs = None if look is None else Inputs(form, look, real=False)
         observer = UNOBSERVED if look is None or inputs is None else Observing(look.observation, inputs)
         logits = self.forward(Ops(recorder), batch, observer)
-        return Step(batch, recorder.plan([logits], batch.tiles), logits, inputs)
+        plan = recorder.plan([logits], batch.tiles, self.scratch)
+        shared = look is None and form.last_only and len(logits) > 1 and not self.executor.as_python
+        if shared:
+            stand_in, nbytes = logits, logits.nbytes
+            logits = self.read.room(nbytes)[:nbytes].view(np.float32).reshape(stand_in.shape)
+            plan.point(stand_in, logits)
+        return Step(batch, plan, logits, inputs, plan.nbytes + (0 if shared else logits.nbytes))
 
     def forget(self) -> None:
         """Drop the plans that were not used for longest, beyond what may be kept. The newest stays."""
-        sizes = [step.plan.nbytes + step.logits.nbytes for step in self.steps.values()]
+        sizes = [step.nbytes for step in self.steps.values()]
         while sum(sizes) > self.kept and len(sizes) > 1:
             self.steps.popitem(last=False)
             sizes.pop(0)
