@@ -26,7 +26,6 @@ from glassformer.models.load import load_network
 from glassformer.models.observer import Observation
 from glassformer.runtime.frames import LEASE, Frame, FrameLayout, FrameStore
 from glassformer.runtime.kv_cache import KVCache
-from glassformer.runtime.sampling import Sampler
 from peer_models import write_model
 from report import show, surroundings
 
@@ -58,7 +57,7 @@ class Case:
             layout, 2 * max(LEASE, STEPS)
         )  # what one go has written is held while the next one writes
         self.observation = Observation(tuple(names)) if names else None
-        self.sampler = Sampler(network.config.vocab_size)
+        self.sampler = network.sampler()
         self.held: Frame | None = None
 
     def go(self, network: GPT2, token: int, cache: KVCache) -> float:

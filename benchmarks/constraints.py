@@ -2,10 +2,10 @@
 
     python benchmarks/constraints.py [--vocab FOLDER] [--dtype q8] [--threads N] [--tokens 100] [--rounds 5] [--json]
 
-Texts are drawn at random by a network of random weights, once without a constraint and once with each; `first` is a
-text whose masks are made on the way, `later` the best of the rounds that follow, which alternate with those of `free`
-text; `+ %` compares the two. `mask` is what the constraint itself takes in a step of a later text: looking up the mask,
-applying it, and following the token.
+Texts are drawn at random by a network of random weights; `first` is a text whose masks are made on the way. Then every
+text is written again, alternating with a free one of as many tokens: `free` and `later` are the medians for a token,
+`+ %` is the median of the pairs' ratios, with its quartiles. `mask` is what the constraint itself takes in a step of a
+later text: looking up the mask, applying it, and following the token.
 """
 
 from __future__ import annotations
@@ -69,11 +69,20 @@ def seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def per_token(model: TextModel, tokens: int, seed: int, constraint: Constraint | None) -> float:
-    """Seconds for each token after the first."""
+def per_token(model: TextModel, tokens: int, seed: int, constraint: Constraint | None) -> tuple[float, int]:
+    """Seconds for each token after the first, and how many tokens there are."""
     asked: dict[str, Any] = {"temperature": 1.0, "seed": seed, "max_new_tokens": tokens, "speculate": False}
     written = model.generate([464], constraint=constraint, ignore_eos=constraint is None, **asked)
-    return written.timings.decode / max(1, len(written.ids) - 1)
+    return written.timings.decode / max(1, len(written.ids) - 1), len(written.ids)
+
+
+def pair(model: TextModel, tokens: int, seed: int, constraint: Constraint) -> tuple[float, float]:
+    """Seconds for a token of a free text and of one held to a constraint, which are of one length."""
+    _, count = per_token(model, tokens, seed, constraint)
+    if seed % 2:
+        return per_token(model, count, seed, None)[0], per_token(model, tokens, seed, constraint)[0]
+    held = per_token(model, tokens, seed, constraint)[0]
+    return per_token(model, count, seed, None)[0], held
 
 
 def mask_seconds(constraint: Constraint, tokenizer: Tokenizer, vocab_size: int, tokens: int) -> float:
@@ -103,14 +112,14 @@ def measured(model: TextModel, name: str, tokens: int, rounds: int) -> dict[str,
     start = time.perf_counter()
     constraint = CASES[name]()
     made = time.perf_counter() - start
-    first = per_token(model, tokens, 1, constraint)
-    seeds = range(1, rounds + 1)
-    pairs = [(per_token(model, tokens, seed, None), per_token(model, tokens, seed, constraint)) for seed in seeds]
-    free, held = (min(pair[place] for pair in pairs) for place in (0, 1))
+    first, _ = per_token(model, tokens, 1, constraint)
+    pairs = [pair(model, tokens, seed, constraint) for seed in range(1, rounds + 1)]
+    free, held = (statistics.median(each[place] for each in pairs) for place in (0, 1))
+    low, more, high = statistics.quantiles([100 * (later / before - 1) for before, later in pairs])
     mask = mask_seconds(constraint, tokenizer, model.config.vocab_size, tokens)
     return {
         "constraint": name, "compile ms": made * 1e3, "free ms": free * 1e3, "first ms": first * 1e3,
-        "later ms": held * 1e3, "+ %": 100 * (held / free - 1), "mask us": mask * 1e6,
+        "later ms": held * 1e3, "+ %": more, "from %": low, "to %": high, "mask us": mask * 1e6,
         "mask % of a step": 100 * mask / free,
     }  # fmt: skip
 
@@ -122,7 +131,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="q8", help="how the network holds its weights")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--tokens", type=int, default=100, help="longest text")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
     options = parser.parse_args()
     tokenizer = Tokenizer.load(options.vocab)

@@ -15,7 +15,6 @@ from glassformer.models.config import GPT2Config
 from glassformer.models.load import load_network
 from glassformer.runtime.executor import Eager
 from glassformer.runtime.machine import ReadProbe
-from glassformer.runtime.sampling import Sampler
 
 Ids = npt.NDArray[np.int32]
 
@@ -44,7 +43,7 @@ class Glassformer:
         # One cache for all rows of one sequence: its pages are touched once, as a server's would be.
         self.cache = self.network.new_cache(self.window)
         self.caches: list[Any] = []
-        self.sampler = Sampler(config.vocab_size)
+        self.sampler = self.network.sampler()
 
     def facts(self) -> dict[str, object]:
         """Version, bytes of the weights that a step reads, and of the cache for one token."""

@@ -182,8 +182,8 @@ def bench(load: Callable[[], TextModel], options: BenchOptions) -> BenchReport:
         first_call=first_call,
         first_token=first_token(model, next((t.tokens for t in tests if t.kind == "prompt"), 1), options.repetitions),
         tokenize=tokenize_seconds(model),
-        sample_greedy=sample_seconds(logits[0], SamplingOptions()),
-        sample=sample_seconds(logits[0], SAMPLED),
+        sample_greedy=sample_seconds(sampler_of(network), logits[0], SamplingOptions()),
+        sample=sample_seconds(sampler_of(network), logits[0], SAMPLED),
         resident=resident_bytes() - probe.x.nbytes,
     )
 
@@ -282,9 +282,8 @@ def tokenize_seconds(model: TextModel) -> float | None:
     return min(seconds / len(ids) for seconds, ids in (timed(lambda: encode(ENGLISH)) for _ in range(3)))
 
 
-def sample_seconds(logits: Float32, options: SamplingOptions, count: int = 50) -> float:
+def sample_seconds(sampler: Sampler, logits: Float32, options: SamplingOptions, count: int = 50) -> float:
     """Seconds to choose a token, the median."""
-    sampler = Sampler(len(logits))
     runs: Sequence[float] = [timed(lambda: choose(logits, [0], [], options, sampler))[0] for _ in range(count)]
     return statistics.median(runs)
 
