@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import socket
 from types import FrameType
@@ -20,6 +21,8 @@ def run(app: ASGIApp, listener: socket.socket, drain: int, bounds: Bounds | None
     Args:
         drain: seconds that requests under way have left then; no others are taken.
     """
+    gc.collect()
+    gc.freeze()  # what is there now stays; to look through it again and again would hold up all streams
     before = signal.signal(signal.SIGTERM, heeded)
     try:
         server_of(app, drain, bounds or Bounds()).run(sockets=[listener])
