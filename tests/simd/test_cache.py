@@ -240,3 +240,21 @@ def test_the_key_names_the_target_and_the_versions(tmp_path: Path, monkeypatch: 
     assert find_target().name == runnable_targets()[-1]
     monkeypatch.setattr(sys.modules["glassformer.simd.kernel"], "language_fingerprint", lambda: "another")
     assert work.key(TARGETS["avx2"]) not in keys
+
+
+def test_files_that_pile_up_go_when_they_were_not_used_for_longest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "cache"
+    for place in range(10):
+        ObjectCache(folder).write(f"key{place}", CODE)
+        os.utime(folder / f"key{place}.o", (1000 + (place + 5) % 10,) * 2)
+    (folder / "notes").write_text("not ours")
+    size = (folder / "key0.o").stat().st_size
+    monkeypatch.setattr(cache, "MOST_BYTES", 10 * size)
+    ObjectCache(folder).write("new", CODE)
+    assert len(list(folder.glob("*.o"))) == 11, "as many as may be: nothing goes"
+    (folder / "new.o").unlink()
+    monkeypatch.setattr(cache, "MOST_BYTES", 6 * size)
+    ObjectCache(folder).write("new", CODE)
+    assert {path.name for path in folder.iterdir()} == {"key2.o", "key3.o", "key4.o", "new.o", "notes"}

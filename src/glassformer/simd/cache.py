@@ -2,6 +2,7 @@
 
 A file is the 8 bytes of MAGIC, the length of the object code (8 bytes, little-endian), its SHA-256, then the code.
 Anything off (magic, length, digest, owner, permissions) is a miss; a folder that cannot be written means memory only.
+When files of kernels that have changed since pile up, those that were not read for longest go.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ import stat
 import struct
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 MAGIC = b"GFKERN01"
 HEADER = struct.Struct("<8sQ32s")
+MOST_BYTES = 256 << 20  # of files; some 60 kernels of 50 kB serve a model
 FOLDER_VARIABLE = "GLASSFORMER_CACHE"
 
 
@@ -46,6 +50,7 @@ class ObjectCache:
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder or Path()
         self.usable = folder is not None and self._prepare()
+        self._tidy = False
 
     def _prepare(self) -> bool:
         """Make the folder and make sure that nobody else can have put code into it."""
@@ -85,6 +90,9 @@ class ObjectCache:
         """Keep object code: written aside, then renamed, so that a reader sees all of it or nothing."""
         if not self.usable:
             return
+        if not self._tidy:
+            self._tidy = True
+            forget_oldest(self.folder, MOST_BYTES)
         try:
             handle, name = tempfile.mkstemp(dir=self.folder, prefix=".writing-")
             try:
@@ -96,6 +104,25 @@ class ObjectCache:
                 raise
         except OSError:
             self.usable = False  # a full disk or a read-only home: go on in memory
+
+
+def forget_oldest(folder: Path, most: int) -> None:
+    """Delete the files that were not read or written for longest, if all have more than `most` bytes: down to half."""
+    with suppress(OSError):  # another process may do the same
+        files = [(max(info.st_atime, info.st_mtime), info.st_size, path) for path, info in with_status(folder)]
+        total = sum(size for _, size, _ in files)
+        if total <= most:
+            return
+        for _, size, path in sorted(files):
+            if total <= most // 2:
+                break
+            path.unlink(missing_ok=True)
+            total -= size
+
+
+def with_status(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """The files of object code in a folder."""
+    return ((path, path.lstat()) for path in folder.glob("*.o"))
 
 
 def read_own(path: Path) -> bytes:
