@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import sys
 import threading
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from glassformer.simd.target import Target, find_target, load_llvm
 
 _llvm_lock = threading.Lock()  # LLVM's context is shared
+_linked: dict[str, Any] = {}  # what holds the code of each symbol
 _used = threading.Event()  # LLVM has worked since its memory was given back
 
 
@@ -35,20 +37,24 @@ def optimise(ir: str, target: Target, emit: str) -> Any:
 
 @cache
 def engine() -> Any:
-    """LLVM's linker into this process; it owns the code, so it lives as long as the process."""
+    """LLVM's linker into this process; it owns the code, so it lives as long as the process.
+
+    JITLink puts the sections of an object side by side. RuntimeDyld, which it replaces, asks the system for memory for
+    each, and aborts the process where code and its constants come to lie more than 2 GB apart: that happens among many
+    other mappings.
+    """
     llvm, target = load_llvm(), find_target()
-    nothing = llvm.parse_assembly(f'target triple = "{target.triple}"')  # the triple decides how symbols are spelled
-    return llvm.create_mcjit_compiler(nothing, target.machine(jit=True))
+    return llvm.create_lljit_compiler(target.machine(jit=True), use_jit_link=sys.platform != "win32")
 
 
 def link(code: bytes, symbol: str) -> int:
     """Load object code; the address of a symbol that no other object has."""
     with _llvm_lock:
         _used.set()
-        linker = engine()
-        linker.add_object_file(load_llvm().ObjectFileRef.from_data(code))
-        linker.finalize_object()
-        return int(linker.get_function_address(symbol))
+        if symbol not in _linked:
+            library = load_llvm().JITLibraryBuilder().add_object_img(code).export_symbol(symbol)
+            _linked[symbol] = library.link(engine(), symbol)
+        return int(_linked[symbol][symbol])
 
 
 def give_back() -> None:
