@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from glassformer.batch.lines import read_lines
@@ -23,7 +23,17 @@ def lines_of(*values: Any) -> bytes:
 def results_of(model: Model, data: bytes, terms: Terms, load: Load | None = None) -> list[Any]:
     """The results of an input in the order of its lines."""
     found = local_results(model, read_lines(io.BytesIO(data)), terms, load or Load(running=4))
-    return sorted((json.loads(each.data) for each in found), key=lambda each: each["line"])
+    return in_order(each.data for each in found)
+
+
+def in_order(lines: Iterable[bytes]) -> list[Any]:
+    """Results in the order of the input's lines."""
+    return sorted(map(json.loads, lines), key=lambda each: each["line"])
+
+
+def written_by_one(model: Model, data: bytes, terms: Terms) -> list[bytes]:
+    """The bytes of the results of an input, sorted."""
+    return sorted(each.data for each in local_results(model, read_lines(io.BytesIO(data)), terms, Load(running=4)))
 
 
 def several_lines(count: int) -> list[dict[str, Any]]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
 import time
+import types
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from batch_cases import lines_of, results_of, several_lines
+from batch_cases import lines_of, results_of, several_lines, written_by_one
 
 from glassformer.batch.cluster import Cluster, next_lines
 from glassformer.batch.cluster import results_of as cluster_results
@@ -20,6 +22,7 @@ from glassformer.batch.errors import BatchError
 from glassformer.batch.lines import Line
 from glassformer.batch.local import Load
 from glassformer.batch.node import columns_of_lines, done_on_node, lines_of_columns, results_of_columns
+from glassformer.batch.results import Result
 from glassformer.batch.terms import Terms
 from glassformer.batch.weights import Weights
 from glassformer.generation.asked import Asked
@@ -84,6 +87,45 @@ def test_without_ray_it_says_what_to_install(monkeypatch):
         next(cluster_results(wanted, iter([line(1)]), lambda model: None))
 
 
+def faked(monkeypatch, begin: Callable[[str], None], *rounds: list[tuple[int, str]] | Exception) -> Any:
+    """What a cluster gives whose rounds give such results, each a line's number and a model."""
+    left = list(rounds)
+
+    def one_round(cluster: Cluster, lines: list[Line]) -> Iterator[tuple[Result, str]]:
+        given = left.pop(0)
+        if isinstance(given, Exception):
+            raise given
+        yield from ((Result(number, False, 1, 1, b"%d" % number), model) for number, model in given)
+
+    fake = types.ModuleType("ray.exceptions")
+    fake.RayError = ConnectionError  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "ray.exceptions", fake)
+    monkeypatch.setattr("glassformer.batch.cluster.one_round", one_round)
+    monkeypatch.setattr("glassformer.batch.cluster.connected", lambda address: contextlib.nullcontext())
+    monkeypatch.setattr("glassformer.batch.cluster.check_installed", lambda: None)
+    monkeypatch.setattr("glassformer.batch.cluster.PAUSE", 0)
+    return cluster_results(Cluster("auto", Weights(), TERMS, Load()), iter([line(n) for n in range(1, 6)]), begin)
+
+
+def test_what_a_round_lost_comes_in_the_next_and_nothing_twice(monkeypatch):
+    told: list[str] = []
+    rounds = ([(2, "a"), (2, "a"), (4, "a")], ConnectionError("gone"), [(1, "a"), (4, "a")], [(5, "a"), (3, "a")])
+    assert [each.number for each in faked(monkeypatch, told.append, *rounds)] == [2, 4, 1, 5, 3]
+    assert told == ["a"]
+
+
+def test_a_cluster_that_gives_nothing_is_given_up(monkeypatch):
+    with pytest.raises(BatchError, match="failed 3 times without a result: ConnectionError: gone"):
+        list(faked(monkeypatch, str, [(1, "a")], ConnectionError("gone"), [], ConnectionError("gone")))
+
+
+def test_nodes_with_different_models_end_the_run(monkeypatch):
+    found = faked(monkeypatch, str, [(1, "a"), (2, "b"), (3, "a")])
+    assert next(found).number == 1
+    with pytest.raises(BatchError, match="the nodes have different models"):
+        next(found)
+
+
 @pytest.fixture
 def nodes() -> Iterator[Any]:
     """A cluster of two nodes on this machine, with a processor each; a death is noticed within two seconds."""
@@ -101,10 +143,10 @@ def nodes() -> Iterator[Any]:
             cluster.shutdown()
 
 
-def start(cluster: Any, source: Path, output: Path, *more: str) -> subprocess.Popen[bytes]:
+def start(source: Path, output: Path, *more: str) -> subprocess.Popen[bytes]:
     command = (sys.executable, "-m", "glassformer", "batch", str(source), "-o", str(output), *FLAGS)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen([*command, "--ray", cluster.address, *more], **pipes)
+    return subprocess.Popen([*command, *more], **pipes)
 
 
 def finish(process: subprocess.Popen[bytes]) -> bytes:
@@ -117,17 +159,15 @@ def lines_in(path: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-def found_in(path: Path) -> list[Any]:
-    found = sorted((json.loads(each) for each in path.read_bytes().splitlines()), key=lambda each: each["line"])
-    assert [each["line"] for each in found] == list(range(1, COUNT + 1))
-    return found
+def written(path: Path) -> list[bytes]:
+    return sorted(path.read_bytes().splitlines(keepends=True))
 
 
 @pytest.mark.ray
 def test_a_node_that_dies_half_way_loses_nothing_and_repeats_nothing(story, nodes, tmp_path):
     source, output = tmp_path / "prompts.jsonl", tmp_path / "out.jsonl"
     source.write_bytes(lines_of(*several_lines(COUNT)))
-    process = start(nodes, source, output)
+    process = start(source, output, "--ray", nodes.address)
     while process.poll() is None and lines_in(output) < COUNT // 4:
         time.sleep(0.01)
     before = lines_in(output)
@@ -136,12 +176,14 @@ def test_a_node_that_dies_half_way_loses_nothing_and_repeats_nothing(story, node
     assert before < COUNT * 3 // 4
     assert said.startswith(f"[{COUNT} lines · ")
     assert said.count("\n") == 1, said
-    wanted = results_of(story, source.read_bytes(), TERMS)
-    assert found_in(output) == wanted
-    data = output.read_bytes()
-    output.write_bytes(data[: len(data) * 2 // 3])  # as if this process had been killed
-    assert b"lines (" in finish(start(nodes, source, output))
-    assert found_in(output) == wanted
+    wanted = written_by_one(story, source.read_bytes(), TERMS)
+    assert len(wanted) == COUNT
+    assert written(output) == wanted
+    for way in (("--ray", nodes.address), ()):  # goes on with a cluster, and without
+        data = output.read_bytes()
+        output.write_bytes(data[: len(data) * 2 // 3])  # as if this process had been killed
+        assert b"lines (" in finish(start(source, output, *way))
+        assert written(output) == wanted
 
 
 @pytest.mark.ray
