@@ -37,7 +37,8 @@ def test_results_go_to_standard_output_or_to_a_file(cli, file, tmp_path):
     written = cli("batch", str(file), *FLAGS, "-o", str(tmp_path / "out.jsonl"))
     assert (written.code, written.out) == (0, "")
     assert results((tmp_path / "out.jsonl").read_text()) == found
-    assert results(cli("batch", "-", *FLAGS, stdin=file.read_bytes()).out) == found
+    piped = cli("batch", "-", *FLAGS, "--quiet", stdin=file.read_bytes())
+    assert (results(piped.out), piped.err) == (found, "")
 
 
 def test_the_same_command_goes_on_and_another_is_refused(cli, file, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
@@ -83,7 +84,7 @@ class Generating:
                 yield result
         self.flights = under_way
         if under_way:
-            threading.Event().wait(PAUSE)
+            time.sleep(PAUSE)
 
     def look(self, flight: Flight) -> Result | None:
         """The result of a line, if it has ended."""

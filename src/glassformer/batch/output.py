@@ -8,9 +8,9 @@ death of its writer, and is cut off; lines that were under way are done again, w
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
+from array import array
 from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -136,6 +136,8 @@ def opened(path: Path) -> BinaryIO:
 
 def lock(file: BinaryIO, path: Path) -> None:
     """Keep other processes out, until the file is closed or the process ends."""
+    import fcntl  # which not every system has, and results on standard output do not need
+
     try:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -160,7 +162,7 @@ def read_done(file: BinaryIO, path: Path) -> tuple[Done, int]:
     Raises:
         OutputError: for a line that is no result, or a second result of a line.
     """
-    numbers, digests, failed, end = [], [], 0, 0
+    numbers, digests, failed, end = array("q"), array("Q"), 0, 0
     with os.fdopen(os.dup(file.fileno()), "rb") as reader:
         for place, data in enumerate(reader, 1):
             known = KNOWN.fullmatch(data)
@@ -172,13 +174,13 @@ def read_done(file: BinaryIO, path: Path) -> tuple[Done, int]:
             digests.append(int(known[2], 16))
             failed += known[3] is not None
             end += len(data)
-    found = np.array(numbers, np.int64)
+    found = np.frombuffer(numbers, np.int64)  # [lines]
     order = np.argsort(found, kind="stable")
     twice = np.flatnonzero(np.diff(found[order]) == 0)
     if len(twice):
         line = found[order][twice[0]]
         raise OutputError(f"{path} is damaged: it has two results of line {line}; {ELSEWHERE}, or give --restart")
-    return Done(found[order], np.array(digests, np.uint64)[order], failed), end
+    return Done(found[order], np.frombuffer(digests, np.uint64)[order], failed), end
 
 
 def is_torn(data: bytes) -> bool:

@@ -25,6 +25,7 @@ from glassformer.cli.options import (
     threads_option,
 )
 from glassformer.cli.progress import shown_progress
+from glassformer.cli.session import Session
 from glassformer.cli.text_input import InputTextError
 from glassformer.errors import GlassformerError
 
@@ -58,6 +59,7 @@ class Plan:
     load: Load
     weights: Weights
     ray: str | None
+    quiet: bool
 
 
 @click.command("batch", short_help="Generate, score or embed every line of a file.")
@@ -83,9 +85,10 @@ class Plan:
 @threads_option
 @json_option
 @common_options
+@click.pass_obj
 def command(
-    file: str, model: str | None, task: str, output: Path | None, restart: bool, pooling: str, max_batch: int,
-    kv_memory: int, ray: str | None, dtype: str, cache_dtype: str, threads: int | None, as_json: bool, **values: Any,
+    session: Session, /, file: str, model: str | None, task: str, output: Path | None, restart: bool, pooling: str,
+    max_batch: int, kv_memory: int, ray: str | None, dtype: str, cache_dtype: str, threads: int | None, as_json: bool, **values: Any,
 ) -> None:  # fmt: skip
     """Do every line of FILE (`-`: standard input), each an object of JSON, and write a line of JSON for each.
 
@@ -118,7 +121,7 @@ def command(
         raise click.UsageError(f"{next(name for name in given if given[name])} goes with --output")
     weights, load = Weights(model, dtype, cache_dtype, threads), Load(max_batch, kv_memory << 20)
     flags = flags_of(values, task)
-    run(Plan(file, output, restart, task, cast("Pooling", pooling), flags, load, weights, ray), as_json)
+    run(Plan(file, output, restart, task, cast("Pooling", pooling), flags, load, weights, ray, session.quiet), as_json)
 
 
 def flags_of(values: dict[str, Any], task: str) -> GenerationFlags:
@@ -236,7 +239,7 @@ def report(plan: Plan, tally: Tally, as_json: bool) -> None:
             "prompt_tokens": tally.prompt_tokens, "tokens": tally.tokens, "seconds": round(tally.seconds, 3),
             "tokens_per_second": round(tally.tokens_per_second, 1),
         })  # fmt: skip
-    else:
+    elif not plan.quiet:
         terminal.note(summary(tally))
     if tally.failed:
         where = "their output" if plan.output is None else str(plan.output)

@@ -70,7 +70,7 @@ _OPTIONS = (
                  help="End at this token id. May be repeated."),
     click.option("--ignore-eos", is_flag=True, help="Do not end at the model's end-of-text token."),
     click.option("--logprobs", type=COUNT, metavar="N",
-                 help="With --json: log-probabilities of the chosen token and of the N most probable ones."),
+                 help="In results of JSON: log-probabilities of the chosen token and of the N most probable ones."),
     click.option("--speculate/--no-speculate", default=None,
                  help="Guess ahead what a text repeats (default: where it saves time); the tokens are the same."),
 )  # fmt: skip
