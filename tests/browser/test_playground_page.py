@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "server"))
+sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("server", "hostile")]
 
 from browser_visit import Visit
 
@@ -30,7 +30,7 @@ def page(request, browser, server):
     visit.page.locator("#model", has_text="story").wait_for()
     yield visit.page
     visit.context.close()
-    assert [line for line in visit.said if "status of 400" not in line] == []
+    assert [line for line in visit.said if not re.search("status of (400|401|429)", line)] == []
 
 
 def status(page, pattern):
@@ -75,3 +75,52 @@ def test_colours_follow_the_system(page):
     dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
     paper = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
     assert (sum(map(int, paper[4:-1].split(","))) < 200) == dark
+
+
+def test_a_server_that_dies_in_the_middle_is_a_message(browser):
+    from server_process import serving
+
+    with serving("--kv-memory", "64") as server:
+        visit = Visit(browser, f"http://127.0.0.1:{server.port}/", "light")
+        page = visit.page
+        page.goto(visit.address)
+        page.fill("#max_tokens", "500")
+        page.evaluate("document.getElementById('go').click()")
+        page.locator("#text", has_text=re.compile(PROMPT + ".{10}")).wait_for()
+        server.process.kill()
+        status(page, "stopped before the text was whole|does not answer")
+        assert page.get_attribute("#status", "class") == "wrong"
+        assert page.is_enabled("#go")
+        page.press("#prompt", "Control+Enter")
+        status(page, "does not answer")
+        assert page.is_enabled("#go")
+        visit.context.close()
+
+
+def test_a_stream_that_ends_too_early_is_a_message(page):
+    """As from a proxy that gives up: the answer is whole to the browser, and has no end."""
+    body = 'data: {"choices": [{"text": " there"}]}\n\ndata: {"choi'
+    page.route("**/v1/completions", lambda route: route.fulfill(body=body, content_type="text/event-stream"))
+    page.click("#go")
+    status(page, "stopped before the text was whole")
+    assert page.text_content("#text") == PROMPT + " there"
+    assert page.get_attribute("#status", "class") == "wrong"
+
+
+def test_what_the_model_writes_is_text_and_no_markup(page):
+    body = 'data: {"choices": [{"text": "<img src=x onerror=alert(1)><b>"}]}\n\ndata: [DONE]\n\n'
+    page.route("**/v1/completions", lambda route: route.fulfill(body=body, content_type="text/event-stream"))
+    page.fill("#prompt", "<i>&amp;")
+    page.click("#go")
+    page.locator("#text", has_text="onerror").wait_for()
+    assert page.text_content("#text") == "<i>&amp;<img src=x onerror=alert(1)><b>"
+    assert page.locator("#text img, #text b, #text i").count() == 0
+
+
+@pytest.mark.parametrize(("code", "word"), [(429, "requests wait already"), (401, "an API key")])
+def test_refusals_are_shown_in_the_words_of_the_server(page, code, word):
+    error = {"error": {"message": word, "type": "x", "param": None, "code": None}}
+    page.route("**/v1/completions", lambda route: route.fulfill(status=code, json=error))
+    page.click("#go")
+    status(page, word)
+    assert page.is_visible("#key-label") == (code == 401)

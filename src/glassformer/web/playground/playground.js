@@ -28,7 +28,7 @@ async function* events(response) {
   let held = "";
   for (;;) {
     const { value, done } = await reader.read();
-    if (done) return;
+    if (done) throw new Error("the server has stopped before the text was whole");
     const parts = (held + value).split("\n\n");
     held = parts.pop();
     for (const part of parts) {
