@@ -56,8 +56,9 @@ def held(server: Server) -> Held:
 def command(folder: Path, port: int, threads: int, room: Room) -> list[str]:
     """A server with little room, whose freed memory goes back to the system, so that it is seen what it uses."""
     given_back = ("MALLOC_MMAP_THRESHOLD_=65536", "MALLOC_TRIM_THRESHOLD_=65536", "MALLOC_ARENA_MAX=2")
-    return ["env", *given_back, sys.executable, "-m", "glassformer", "serve", str(folder), "--port", str(port), "--threads", str(threads),
-            "--max-batch", "24", "--queue", "48", "--kv-memory", "8", "--log-format", "none"]  # fmt: skip
+    return ["env", *given_back, sys.executable, "-m", "glassformer", "serve", str(folder), "--port", str(port),
+            "--threads", str(threads), "--max-batch", "24", "--queue", "48", "--kv-memory", "8",
+            "--log-format", "none"]  # fmt: skip
 
 
 async def rest(server: Server, client: Client) -> Held:
