@@ -98,3 +98,16 @@ def test_seeds_are_those_of_the_interface(client, story):
             story.generate("Once", max_new_tokens=5, do_sample=True, seed=(seed + i) % 2**64).text for i in (0, 1)
         ]
         assert [each.text for each in found.choices] == expected
+
+
+def test_what_is_too_long_or_no_prompt_is_said_by_its_name(client):
+    with pytest.raises(openai.BadRequestError) as caught:
+        chat(client, messages=[{"role": "user", "content": "word " * 600}])
+    assert (caught.value.param, caught.value.code) == ("messages", "context_length_exceeded")
+    for value in (["word " * 600], [[5] * 600], "a" * 20_000):
+        with pytest.raises(openai.BadRequestError) as caught:
+            client.embeddings.create(model="story", input=value)
+        assert (caught.value.param, caught.value.code) == ("input", "context_length_exceeded")
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.completions.create(model="story", prompt=[5000])
+    assert (caught.value.param, caught.value.code) == ("prompt", None)

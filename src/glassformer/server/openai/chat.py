@@ -12,12 +12,14 @@ from starlette.responses import JSONResponse, Response
 
 from glassformer.generation import asked as generation
 from glassformer.generation.continuation import Generation, Step
+from glassformer.generation.errors import ContextError
 from glassformer.generation.stopping import check_fits
 from glassformer.server.body import read_object
 from glassformer.server.errors import RequestError
 from glassformer.server.fields import Asked
 from glassformer.server.openai.envelope import Envelope
 from glassformer.server.openai.events import KEEP_ALIVE, Events, EventStream
+from glassformer.server.openai.failures import TOO_LONG
 from glassformer.server.openai.flows import Flows, Job
 from glassformer.server.openai.harmless import OF_CHAT, check_harmless
 from glassformer.server.openai.leaving import unless_gone
@@ -76,7 +78,10 @@ async def read_chat(service: Service, request: Request, asked: Asked) -> ChatReq
     ids = await asyncio.to_thread(template.ids, messages, model.known_tokenizer)
     if not ids:
         raise RequestError("the conversation is an empty text", status=400, param="messages")
-    check_fits(len(ids), model.config.n_positions, "the conversation")
+    try:
+        check_fits(len(ids), model.config.n_positions, "the conversation")
+    except ContextError as error:
+        raise RequestError(str(error), status=400, param="messages", code=TOO_LONG) from None
     options = await constrained(service, request, asked, options, ids)
     return ChatRequest(ids, options, form, logprobs, read_look(asked, form.n, stream=form.stream))
 

@@ -51,8 +51,11 @@ def read_look(asked: Asked, choices: int, *, stream: bool) -> Look | None:
         raise asked.refused("inspect", "an object with capture, interventions or both")
     if choices != 1 or stream:
         raise RequestError("inspect goes with one prompt, one choice and no stream", status=400, param="inspect")
-    fields = Asked(value, KEYS, text=False)
-    names, given = fields.items("capture", MOST_NAMES), fields.items("interventions", MOST_INTERVENTIONS)
+    try:
+        fields = Asked(value, KEYS, text=False)
+        names, given = fields.items("capture", MOST_NAMES), fields.items("interventions", MOST_INTERVENTIONS)
+    except RequestError as error:
+        raise RequestError(f"inspect: {error}", status=422, param="inspect") from None
     if not all(isinstance(name, str) and 0 < len(name) <= 100 for name in names):
         raise asked.refused("inspect", "capture to be a list of names of sites, or globs of them")
     changes = [from_dict(each, f"intervention {place}") for place, each in enumerate(given)]

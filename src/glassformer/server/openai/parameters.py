@@ -56,7 +56,7 @@ def wanted(model: Model, asked: Asked, max_new_tokens: int, logprobs: int) -> ge
         logit_bias=biases(asked),
         seed=asked.integer("seed", LEAST_SEED, MOST_SEED) % SEEDS if "seed" in asked.values else None,
         stop=stops(asked),
-        stop_ids=asked.items("stop_token_ids", MOST_STOPS),
+        stop_ids=stop_ids(asked, model.config.vocab_size),
         ignore_eos=flag(asked, "ignore_eos"),
         logprobs=logprobs,
     )
@@ -82,6 +82,14 @@ def stops(asked: Asked) -> list[str]:
         raise asked.refused("stop", f"a string or a list of at most {MOST_STOPS}, each of 1 to {MOST_STOP_CHARACTERS} "
                                     "characters")  # fmt: skip
     return strings
+
+
+def stop_ids(asked: Asked, vocab_size: int) -> list[int]:
+    """The ids that end a text."""
+    found = asked.items("stop_token_ids", MOST_STOPS)
+    if not all(type(each) is int and 0 <= each < vocab_size for each in found):
+        raise asked.refused("stop_token_ids", f"a list of at most {MOST_STOPS} token ids from 0 to {vocab_size - 1}")
+    return found
 
 
 def biases(asked: Asked) -> dict[int, float] | None:

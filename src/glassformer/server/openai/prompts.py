@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from glassformer.generation.errors import ContextError
+from glassformer.generation.errors import ContextError, PromptError
 from glassformer.generation.special_ids import start_id
 from glassformer.generation.stopping import check_fits
 from glassformer.model import Model
+from glassformer.server.errors import RequestError
 from glassformer.server.fields import Asked
+from glassformer.server.openai.failures import TOO_LONG
 
 MOST_PROMPTS = 128
 EXPECTED = f"a text, a list of token ids, or a list of at most {MOST_PROMPTS} of these"
@@ -19,15 +21,19 @@ async def read_prompts(model: Model, asked: Asked, key: str) -> list[list[int]]:
     """The ids of each prompt, none of them empty. Long texts become ids in another thread.
 
     Raises:
-        RequestError: for anything that is no prompt.
-        ContextError: for one that is too long for the model.
+        RequestError: for anything that is no prompt, or is too long for the model.
     """
     value = asked.values.get(key)
     several: list[Any] = value if is_several(value) and isinstance(value, list) else [value]
     kinds = {type(each) for each in several}
     if not several or len(several) > MOST_PROMPTS or not (kinds == {str} or kinds == {list}):
         raise asked.refused(key, EXPECTED)
-    return await asyncio.to_thread(lambda: [checked(model, each) for each in several])
+    try:
+        return await asyncio.to_thread(lambda: [checked(model, each) for each in several])
+    except PromptError as error:
+        raise RequestError(str(error), status=400, param=key) from None
+    except ContextError as error:
+        raise RequestError(str(error), status=400, param=key, code=TOO_LONG) from None
 
 
 def is_several(value: object) -> bool:
