@@ -247,6 +247,8 @@ def test_nan_ends_the_request_that_meets_it():
     model.network.weights.wpe.data[20] = np.nan
     with running(model) as server, httpx.Client(base_url=server.url) as plain:
         bad = {"prompt": [7] * 30, "max_tokens": 3}
+        ask(plain)
+        before = held()
         answer = plain.post("/v1/completions", json=bad)
         assert (answer.status_code, answer.json()["error"]["code"]) == (500, "logits")
         lines = plain.post("/v1/completions", json=bad | {"stream": True}).text.split("\n\n")
@@ -254,7 +256,13 @@ def test_nan_ends_the_request_that_meets_it():
         assert plain.post("/v1/embeddings", json={"input": [7] * 30}).status_code == 500
         for more in ({"echo": True, "logprobs": 1}, {"inspect": {"capture": ["hook_embed"]}}):
             assert plain.post("/v1/completions", json=bad | more).status_code == 500, more
+        start = time.monotonic()
         ask(plain)
+        assert time.monotonic() - start < 1
+        assert held()[0] <= before[0] + 1
+        assert held()[1] <= before[1] + 1
+        metrics = server.engine.metrics()
+        assert (metrics.running, metrics.free_blocks + metrics.prefix_blocks) == (0, metrics.blocks)
 
 
 def test_a_request_whose_time_is_over():
