@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -90,10 +92,31 @@ def test_the_log_holds_nothing_that_steers_a_terminal() -> None:
             everything(server.connect(b"GET " + path + b" HTTP/1.0\r\nhost: localhost\r\n\r\n"))
         for data in (b"\x1b]0;title\x07 / HTTP/1.0\r\n\r\n", b"GET / HTTP/1.0\r\nhost: \x1b[31m\r\n\r\n"):
             everything(server.connect(data))
+        server.process.terminate()
+        assert server.process.wait(10) == 0
         lines = server.said().splitlines()
     assert len(lines) == 4, lines
     assert all(line.isascii() and line.isprintable() and line.count(" ") == 8 for line in lines)
     assert max(map(len, lines)) < 1000
+
+
+def test_a_log_that_nobody_reads_holds_up_nobody() -> None:
+    """Its pipe is soon full."""
+    command = [*COMMAND, "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        port = json.loads(process.stdout.readline())["port"]
+        line = b"GET /" + b"%00" * 200 + b" HTTP/1.1\r\nhost: localhost\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            for _ in range(4):
+                connection.sendall(line * 30)  # 100 KB of log in all
+                while data := connection.recv(1 << 16):
+                    if data.endswith(b"}") and not select.select([connection], [], [], 0.05)[0]:
+                        break
+            connection.sendall(HEALTH)
+            assert status_of(connection.recv(1000)) == 200
+        process.terminate()
+        assert process.wait(10) == 0
 
 
 @pytest.mark.parametrize("seconds", [0.15, pytest.param(0.4, marks=pytest.mark.slow)])

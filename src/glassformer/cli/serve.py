@@ -171,12 +171,14 @@ def serve(plan: Plan, listener: socket.socket, ready: Callable[[], None]) -> Non
     from glassformer.generation.serving import Engine, ServingConfig
     from glassformer.server.openai.access import LOGS
     from glassformer.server.openai.app import serving_app
+    from glassformer.server.openai.log_thread import LogThread
     from glassformer.server.openai.running import run
     from glassformer.server.openai.service import Service
 
     limits = Limits(running=plan.load.max_batch, waiting=plan.load.queue)
-    with Engine(model, ServingConfig(limits, plan.load.kv_memory)) as engine:
-        app = serving_app(Service(model, plan.name, engine, template, plan.load.timeout), plan.doors, LOGS[plan.log])
+    config = ServingConfig(limits, plan.load.kv_memory)
+    with LogThread(LOGS[plan.log]) as log, Engine(model, config) as engine:
+        app = serving_app(Service(model, plan.name, engine, template, plan.load.timeout), plan.doors, log)
         ready()
         run(app, listener, plan.load.drain)
 
