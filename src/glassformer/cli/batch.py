@@ -184,13 +184,13 @@ def write(
     from glassformer.batch.run import write_results
 
     append = write_out if output is None else output.append
-    with closing(results), shown_progress(DOING[plan.task], "lines") as shown:
-        try:
+    try:
+        with closing(results), shown_progress(DOING[plan.task], "lines") as shown:
             write_results(results, append, tally, lambda count: shown(count, total))
-        except KeyboardInterrupt:
-            terminal.finish_line()
-            terminal.note(interrupted(plan, tally))
-            raise click.Abort from None
+    except KeyboardInterrupt:
+        terminal.finish_line()
+        terminal.note(interrupted(plan, tally))
+        raise click.Abort from None
 
 
 def write_out(data: bytes) -> None:

@@ -47,7 +47,8 @@ class ProgressLine:
         if not self.wanted or time.monotonic() - self.begun < PATIENCE:
             return
         if self.bar is None:
-            self.bar = self._start(total)
+            self.bar = self._made(total)
+            self.bar.start()  # it is known by now, so that an interrupt within this is undone too
         self.bar.update(self.bar.task_ids[0], completed=done)
 
     def close(self) -> None:
@@ -56,7 +57,7 @@ class ProgressLine:
             self.bar.stop()
             self.bar = None
 
-    def _start(self, total: int | None) -> Progress:
+    def _made(self, total: int | None) -> Progress:
         # rich takes longer to import than most models to load.
         from rich.console import Console
         from rich.progress import (
@@ -72,5 +73,4 @@ class ProgressLine:
         columns = (TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn())
         bar = Progress(*columns, console=Console(stderr=True), transient=True)
         bar.add_task(self.label, total=total)
-        bar.start()
         return bar
