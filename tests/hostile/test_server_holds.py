@@ -162,12 +162,14 @@ def costly_forms(server: ServerProcess) -> None:
 
 
 EVIL: list[Callable[[ServerProcess], None]] = [
-    queued, reading, writing, whole, not_reading, not_writing, giants, nonsense, names, overflow, forms, costly_forms,
+    queued, reading, writing, whole, not_reading, not_writing, nonsense, names, overflow,
 ]  # fmt: skip
+SLOW = [giants, forms, costly_forms]
 
 
-@pytest.mark.parametrize("times", [2, pytest.param(20, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("evil", EVIL, ids=lambda evil: evil.__name__)
+@pytest.mark.parametrize(("evil", "times"), [
+    *((evil, 2) for evil in EVIL), *(pytest.param(evil, 12, marks=pytest.mark.slow) for evil in (*EVIL, *SLOW)),
+], ids=lambda each: getattr(each, "__name__", f"{each} times"))  # fmt: skip
 def test_nothing_stays_behind(
     server: ServerProcess, evil: Callable[[ServerProcess], None], most_threads: int, times: int
 ) -> None:
@@ -186,7 +188,7 @@ def test_nothing_stays_behind(
         time.sleep(0.01)
     assert after.files <= before.files
     assert after.threads <= most_threads
-    assert after.memory - before.memory < SLACK
+    assert after.memory - before.memory < SLACK * (1 if times < 5 else 3)
     numbers = {name.removeprefix("glassformer_engine_"): value for name, value in server.numbers().items()}
     assert numbers["free_blocks"] + numbers["prefix_blocks"] == numbers["blocks"]
 

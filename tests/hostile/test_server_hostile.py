@@ -122,10 +122,10 @@ def test_two_hundred_leave_at_once_and_memory_stays():
         crowd(server, 200)
         assert server.idle(10)
         before = resident()
-        for _ in range(5):
+        for _ in range(10):
             crowd(server, 200)
             assert server.idle(10)
-        assert resident() - before < 30 << 20
+        assert resident() - before < 80 << 20  # 64 of which are memory for keys and values, as it is first used
 
 
 def resident():

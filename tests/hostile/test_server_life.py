@@ -64,6 +64,7 @@ def test_a_second_server_on_a_port_says_so_and_the_first_goes_on() -> None:
         assert free(server.port)
 
 
+@pytest.mark.slow
 def test_addresses_of_the_sixth_version_and_closed_streams() -> None:
     """Nothing can be read, and nobody reads."""
     with socket.socket(socket.AF_INET6) as taken:
@@ -100,6 +101,7 @@ def test_the_log_holds_nothing_that_steers_a_terminal() -> None:
     assert max(map(len, lines)) < 1000
 
 
+@pytest.mark.slow
 def test_a_log_that_nobody_reads_holds_up_nobody() -> None:
     """Its pipe is soon full."""
     command = [*COMMAND, "--port", "0"]

@@ -25,9 +25,8 @@ ENDPOINTS = {
     "/detokenize": ({"tokens": [71]}, ("model", "tokens")),
 }
 VALUES = [
-    None, True, False, 0, -1, 1, 1.0, 0.5, -0.0, 1e300, 5e-324, 10**18, 10**30, -(10**30), "", "1", "a" * 5000,
-    "\x00\u202e\U0001f600", [], [None], [[]], [""], [True], [10**30], [-1], {}, {"": None}, {"type": None},
-    {"a": [{"b": []}]},
+    None, True, 0, -1, 1.0, 0.5, 1e300, 10**30, "", "1", "a" * 5000, "\x00\u202e\U0001f600", [], [None], [[]],
+    [True], [10**30], {}, {"": None}, {"a": [{"b": []}]},
 ]  # fmt: skip
 RAW = ["NaN", "Infinity", "-Infinity", "1e999", "0x10", "01", "+1", "1.", "'a'", "undefined", '"\\x41"', '"\t"', "[1,]",
        '{"a":1,"a":2}', "9" * 5000, "[" * 200 + "]" * 200, '"\\udc00"']  # fmt: skip
@@ -76,7 +75,7 @@ def test_values_of_every_kind(connection, path):
 @pytest.mark.parametrize("path", ENDPOINTS)
 def test_what_is_no_json_anywhere(connection, path):
     base, keys = ENDPOINTS[path]
-    for key in keys:
+    for key in [*base, *keys[-2:]]:
         rest = json.dumps({name: value for name, value in base.items() if name != key})[1:-1]
         for raw in RAW:
             status, answer = post(connection, path, f'{{{rest}{", " if rest else ""}"{key}": {raw}}}')
