@@ -8,10 +8,12 @@ import pytest
 pytest.importorskip("openai", reason="the official client drives the API")
 pytest.importorskip("starlette", reason="needs the extra serve")
 
+import numpy as np
 import openai
 import pydantic
 from openai_server import running
 
+import glassformer
 from glassformer.generation.scheduler import Limits
 from glassformer.server.openai.app import Doors
 
@@ -123,6 +125,19 @@ def test_classes_are_filled_in(client):
     with client.chat.completions.stream(model="story", messages=USER, response_format=Person, max_tokens=200, seed=1,
                                         temperature=2) as stream:  # fmt: skip
         assert stream.get_final_completion().choices[0].message.parsed == person
+
+
+def test_a_text_that_breaks_in_the_middle_is_an_error_of_the_stream(story):
+    model = glassformer.load()
+    model.network.weights.wpe.data[30] = np.nan
+    with running(model) as server, server.client() as client:
+        parts, fields = [], {"prompt": [7] * 25, "max_tokens": 20, "temperature": 0, "extra_body": {"ignore_eos": True}}
+        with pytest.raises(openai.APIError, match="logits"):
+            parts.extend(complete(client, stream=True, **fields))
+        assert 0 < len(parts) <= 6
+        with pytest.raises(openai.InternalServerError) as caught:
+            complete(client, **fields)
+        assert (caught.value.status_code, caught.value.code) == (500, "logits")
 
 
 def test_tools_are_refused_with_what_to_do_instead(client):
