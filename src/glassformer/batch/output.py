@@ -62,6 +62,8 @@ class Output:
             return
         before = {key: value for key, value in self.begun.items() if key not in BESIDE or key in described}
         found = differences(before, described)
+        if "model" in before and before["model"] != described.get("model"):
+            found.append("so it is another model, or one whose weights or cache are held otherwise")
         if found:
             raise OutputError(
                 f"{self.path} was begun otherwise: {'; '.join(found)}; give what was given then, name another output, "

@@ -9,8 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from glassformer.generation.errors import LogitsError, OptionsError
+from glassformer.generation.network import decoder_of
 from glassformer.generation.prompt import are_several
 from glassformer.introspect.capture import run_batch
+from glassformer.introspect.networks import network_of
+from glassformer.introspect.positions import Positions
 from glassformer.introspect.tokens import text_ids
 
 if TYPE_CHECKING:
@@ -45,12 +48,22 @@ def vectors_of(model: TextModel, ids: Sequence[Sequence[int]], pooling: Pooling)
     """The same for texts of ids."""
     if pooling not in ("mean", "last"):
         raise OptionsError([f"pooling is {pooling!r}; it must be mean or last"])
-    found = run_batch(model, ids, SITE, positions=[-1] if pooling == "last" else None) if ids else []
     vectors = []
-    for _, cache in found:
-        vector: Float32 = cache[SITE].mean(0, dtype=np.float64).astype(np.float32)  # [kept, n_embd] -> [n_embd]
+    for states in final_states(model, ids, [-1] if pooling == "last" else None) if ids else []:
+        vector: Float32 = states.mean(0, dtype=np.float64).astype(np.float32)  # [kept, n_embd] -> [n_embd]
         if not np.isfinite(vector).all():
             message = "the network computes numbers that are not finite for this text; its weights may be damaged"
             raise LogitsError(message)
         vectors.append(vector)
     return vectors
+
+
+def final_states(model: TextModel, ids: Sequence[Sequence[int]], positions: Positions) -> list[Float32]:
+    """What the head would read of each text [kept, n_embd], the same bits as at `SITE`."""
+    network = network_of(model)
+    if decoder_of(network) is None:  # interventions may be about the final normalisation
+        return [cache[SITE] for _, cache in run_batch(model, ids, SITE, positions=positions)]
+    # Observed there, a pass computes logits of all rows, which nobody wants here: so it is normalised afterwards.
+    last, norm = f"blocks.{network.config.n_layer - 1}.hook_resid_post", network.weights.ln_f
+    found = run_batch(model, ids, last, positions=positions, last_only=True)
+    return [network.ops.layer_norm(cache[last], norm.weight, norm.bias, network.epsilon) for _, cache in found]
