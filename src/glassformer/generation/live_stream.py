@@ -46,6 +46,11 @@ class LiveStream(Iterator[Step]):
         """Whether something has come that was not read."""
         return not self._arrived.empty()
 
+    @property
+    def begun(self) -> bool:
+        """Whether a step, or the end, has been read."""
+        return self.ended or bool(self._done)
+
     def __next__(self) -> Step:
         """The next step, which may have to be waited for."""
         if self.ended:
