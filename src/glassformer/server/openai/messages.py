@@ -27,7 +27,7 @@ def read_messages(asked: Asked) -> list[Message]:
 def read_message(value: Any, what: str) -> Message:
     """One message."""
     if isinstance(value, dict):  # answers are sent back as they came, with fields that say nothing
-        value = {key: each for key, each in value.items() if key == "content" or each not in (None, [])}
+        value = {key: each for key, each in value.items() if key == "content" or not says_nothing(each)}
     if not isinstance(value, dict) or not {"role", "content"} <= set(value) <= {"role", "content", "name"}:
         raise wrong(what, "an object with role and content, and a name at most")
     if value["role"] not in ROLES:
@@ -38,6 +38,13 @@ def read_message(value: Any, what: str) -> Message:
     return {"role": value["role"], "content": text(value["content"], f"{what}.content")} | (
         {} if name is None else {"name": name}
     )
+
+
+def says_nothing(value: Any) -> bool:
+    """Whether a field is null, an empty list, or an object of such fields."""
+    if isinstance(value, dict):
+        return all(map(says_nothing, value.values()))
+    return value is None or value == []
 
 
 def text(content: Any, what: str) -> str:
