@@ -10,7 +10,7 @@ from glassformer.model import Model
 from glassformer.server.errors import RequestError
 from glassformer.server.fields import Asked
 
-MOST_STOPS = 16
+MOST_STOPS = 64  # editors send dozens
 MOST_STOP_CHARACTERS = 1000
 MOST_BIASES = 1024
 MOST_LOGPROBS = 20
