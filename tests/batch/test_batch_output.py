@@ -1,6 +1,8 @@
 """The file of results: one writer, cut where it was torn, nobody else's, and no other run's."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 
@@ -164,6 +166,25 @@ def test_one_process_writes(path, written):
     held.close()
     Output(path).close()
     assert path.read_bytes() == written
+
+
+def test_a_full_disk_keeps_what_is_done(path, written, monkeypatch):
+    write = os.write
+
+    def full(handle: int, data: bytes) -> int:
+        if len(data) < 40:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(handle, data[:40])
+
+    with Output(path) as output:
+        output.begin(TERMS)
+        monkeypatch.setattr("os.write", full)
+        with pytest.raises(OutputError, match="cannot write it: No space left on device; the results so far are kept"):
+            output.append(result(5))
+    monkeypatch.undo()
+    assert path.read_bytes().startswith(written + b'{"line": 5')
+    with Output(path) as output:
+        assert output.done.numbers.tolist() == [1, 2, 3, 4]
 
 
 def test_what_is_no_file_is_refused(tmp_path):

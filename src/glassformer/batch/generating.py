@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
 from glassformer.batch.lines import Line
@@ -15,7 +15,10 @@ from glassformer.errors import GlassformerError
 from glassformer.generation.live_stream import LiveStream
 from glassformer.generation.serving import Engine
 
+LOOK = 0.05  # seconds after which the next line is looked for again
 PAUSE = 0.01  # seconds in which tokens gather before anybody looks at them: only ends matter here
+
+Idle = Callable[[], bool]
 
 
 @dataclass(eq=False)
@@ -33,8 +36,9 @@ class Generating:
     At most `room` of them are under way, so that memory does not grow with the input.
     """
 
-    def __init__(self, engine: Engine, terms: Terms) -> None:
-        self.engine, self.terms = engine, terms
+    def __init__(self, engine: Engine, terms: Terms, idle: Idle) -> None:
+        """idle: whether the next line has not come yet."""
+        self.engine, self.terms, self.idle = engine, terms, idle
         limits = engine.config.limits
         self.room = limits.running + min(limits.running, limits.waiting)
         self.arrived = threading.Event()
@@ -45,13 +49,13 @@ class Generating:
         try:
             more = True
             while more or self.flights:
-                while more and len(self.flights) < self.room:
+                while more and len(self.flights) < self.room and not (self.flights and self.idle()):
                     line = next(lines, None)
                     more = line is not None
                     refused = None if line is None else self.start(line)
                     if refused is not None:
                         yield refused
-                yield from self.ended()
+                yield from self.ended(LOOK if more and len(self.flights) < self.room else None)
         finally:
             for flight in self.flights:
                 flight.stream.cancel()
@@ -69,11 +73,11 @@ class Generating:
         self.flights.append(Flight(line, request, stream))
         return None
 
-    def ended(self) -> Iterator[Result]:
-        """Wait for something to come, and give the results of the lines that have ended."""
+    def ended(self, timeout: float | None) -> Iterator[Result]:
+        """Wait for something to come, for so many seconds, and give the results of the lines that have ended."""
         if not self.flights:
             return
-        self.arrived.wait()
+        self.arrived.wait(timeout)
         self.arrived.clear()
         under_way = []
         for flight in self.flights:

@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import BinaryIO
+from typing import Protocol
 
 MOST_BYTES = 16 << 20  # of a line
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class Source(Protocol):
+    """Where lines come from."""
+
+    def readline(self, limit: int, /) -> bytes:
+        """The next bytes up to the end of a line, at most so many; nothing where there are no more."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,7 @@ class Line:
     too_long: bool = False
 
 
-def read_lines(file: BinaryIO) -> Iterator[Line]:
+def read_lines(file: Source) -> Iterator[Line]:
     """The lines of a file, whatever bytes they are. Ends are LF or CRLF; the first line may begin with a mark."""
     number = 0
     while data := file.readline(MOST_BYTES + 1):
@@ -48,7 +55,7 @@ def digest_of(data: bytes) -> str:
     return blake2b(data, digest_size=8).hexdigest()
 
 
-def too_long(number: int, begin: bytes, file: BinaryIO) -> Line:
+def too_long(number: int, begin: bytes, file: Source) -> Line:
     """A line whose bytes are counted and forgotten, up to its end."""
     digest = blake2b(begin, digest_size=8)
     while data := file.readline(MOST_BYTES):

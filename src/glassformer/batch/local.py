@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
-from glassformer.batch.generating import Generating
+from glassformer.batch.generating import Generating, Idle
 from glassformer.batch.identity import identity_of
 from glassformer.batch.lines import Line
 from glassformer.batch.reading import read_results
@@ -31,27 +31,37 @@ class Load:
 
 
 def results_of(
-    load_model: Callable[[], Model], lines: Iterator[Line], begin: Callable[[str], None], terms: Terms, load: Load
-) -> Generator[Result]:
+    load_model: Callable[[], Model], lines: Iterator[Line], begin: Callable[[str], None], terms: Terms, load: Load,
+    idle: Idle,
+) -> Generator[Result]:  # fmt: skip
     """A result for each line, by a model that is loaded first. begin: told its identity; may raise."""
     model = load_model()
     begin(identity_of(model))
-    yield from local_results(model, lines, terms, load)
+    yield from local_results(model, lines, terms, load, idle)
 
 
-def local_results(model: Model, lines: Iterator[Line], terms: Terms, load: Load) -> Generator[Result]:
+def never() -> bool:
+    """Lines of a file are there."""
+    return False
+
+
+def local_results(
+    model: Model, lines: Iterator[Line], terms: Terms, load: Load, idle: Idle = never
+) -> Generator[Result]:
     """A result for each line, in the order in which they end.
+
+    idle: whether the next line has not come yet; results do not wait for it then.
 
     Raises:
         OptionsError: for terms that no line of this model can have.
     """
     if terms.task != "generate":
-        yield from read_results(model, lines, terms)
+        yield from read_results(model, lines, terms, idle)
         return
     model.continuation([0], terms.asked)
     limits = Limits(running=load.running, waiting=2 * load.running)
     with (
         Engine(model, ServingConfig(limits, load.cache_bytes)) as engine,
-        closing(Generating(engine, terms).results(lines)) as results,
+        closing(Generating(engine, terms, idle).results(lines)) as results,
     ):
         yield from results

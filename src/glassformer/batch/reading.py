@@ -39,8 +39,8 @@ Group = list[Reading]
 Work = Callable[[Model, Group], list[Result]]
 
 
-def read_results(model: Model, lines: Iterator[Line], terms: Terms) -> Iterator[Result]:
-    """A result for each line."""
+def read_results(model: Model, lines: Iterator[Line], terms: Terms, idle: Callable[[], bool]) -> Iterator[Result]:
+    """A result for each line. idle: whether the next line has not come yet; it is not waited for then."""
     work: Work = scores if terms.task == "score" else partial(embeddings, pooling=terms.pooling)
     group: Group = []
     for line in lines:
@@ -52,7 +52,7 @@ def read_results(model: Model, lines: Iterator[Line], terms: Terms) -> Iterator[
             yield from read(model, group, work)
             group = []
         group.append(started)
-        if len(group) == LINES:
+        if len(group) == LINES or idle():
             yield from read(model, group, work)
             group = []
     yield from read(model, group, work)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from glassformer.batch.lines import Line
     from glassformer.batch.local import Load
     from glassformer.batch.output import Output
+    from glassformer.batch.pipe import Pipe
     from glassformer.batch.results import Result
     from glassformer.batch.run import Tally
     from glassformer.batch.terms import Terms
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     from glassformer.introspect.embedding import Pooling
 
 DOING = {"generate": "generating", "score": "scoring", "embed": "embedding"}
+
+INTERRUPTED = "interrupted; with --output, a run goes on where it was interrupted"
+KEPT = "interrupted; the results so far are kept, and the same command goes on behind them"
 
 
 class LinesFailedError(GlassformerError):
@@ -146,23 +150,28 @@ def run(plan: Plan, as_json: bool) -> None:
     from glassformer.batch.done import Done, count_rest
     from glassformer.batch.lines import read_lines
     from glassformer.batch.output import Output
+    from glassformer.batch.pipe import Pipe
     from glassformer.batch.run import Tally
 
     with ExitStack() as stack:
         source = stack.enter_context(opened(plan.file))
         output = None if plan.output is None else stack.enter_context(Output(plan.output, restart=plan.restart))
         done = Done.none() if output is None else output.done
-        total = count_rest(source, done) if source.seekable() else None
+        pipe = None if source.seekable() else Pipe(source.fileno())
+        total = count_rest(source, done) if pipe is None else None
         terms = terms_of(plan, output)
         if output is not None:
             output.check(terms.described())
         tally = Tally(known=len(done), failed=done.failed)
         if total != 0:
-            write(plan, results_of(plan, terms, done.rest(read_lines(source)), output), output, tally, total)
+            lines = done.rest(read_lines(pipe or source))
+            write(plan, results_of(plan, terms, lines, output, pipe), output, tally, total)
     report(plan, tally, as_json)
 
 
-def results_of(plan: Plan, terms: Terms, lines: Iterator[Line], output: Output | None) -> Generator[Result]:
+def results_of(
+    plan: Plan, terms: Terms, lines: Iterator[Line], output: Output | None, pipe: Pipe | None
+) -> Generator[Result]:
     """The results of lines, by a cluster or by this machine; the output is told of the model before the first."""
     from glassformer.batch import cluster, local
 
@@ -174,7 +183,7 @@ def results_of(plan: Plan, terms: Terms, lines: Iterator[Line], output: Output |
     if plan.ray is not None:
         return cluster.results_of(cluster.Cluster(plan.ray, weights.everywhere(), terms, plan.load), lines, begin)
     model = partial(load_model, weights.path, weights.dtype, weights.threads, weights.cache_dtype)
-    return local.results_of(model, lines, begin, terms, plan.load)
+    return local.results_of(model, lines, begin, terms, plan.load, local.never if pipe is None else pipe.idle)
 
 
 def write(
@@ -189,20 +198,13 @@ def write(
             write_results(results, append, tally, lambda count: shown(count, total))
     except KeyboardInterrupt:
         terminal.finish_line()
-        terminal.note(interrupted(plan, tally))
+        terminal.note(INTERRUPTED if output is None else KEPT)
         raise click.Abort from None
 
 
 def write_out(data: bytes) -> None:
     """A result to standard output."""
     terminal.write(data.decode())
-
-
-def interrupted(plan: Plan, tally: Tally) -> str:
-    """What a person who has pressed Ctrl-C wants to know."""
-    if plan.output is None:
-        return f"interrupted after {tally.lines:,} lines; with --output a run can go on where it was interrupted"
-    return f"interrupted with {tally.known + tally.lines:,} lines done; the same command goes on from here"
 
 
 @contextmanager
