@@ -21,7 +21,8 @@ Kind = type[Value]
 WRITTEN_OUT = {
     "convert", "saturate", "bitcast", "load", "store", "stream", "offset", "cast", "gather", "prefetch", "broadcast_4",
     "shuffle",
-    "part", "lane", "insert", "lane_numbers", "select", "mask_bits", "dot_u8_i8", "dot_bf16", "floordiv", "mod",
+    "part", "lane", "insert", "lane_numbers", "select", "mask_bits", "compress", "dot_u8_i8", "dot_bf16", "floordiv",
+    "mod",
     "multiply_pairs", "apply_sign", "add_pairs",
     "all_of", "any_of", "atomic_load", "atomic_store", "atomic_add", "compare_exchange", "pause", "call_entry",
     "barrier", "clock",
@@ -138,6 +139,8 @@ def across_lanes(kind: Kind) -> Iterator[tuple[Kind, str]]:
     yield vector(kind.scalar, n // 2), f"part(a, {n // 2}, {n // 2})"
     yield kind.scalar, f"part(a, {n - 1}, 1)"
     yield kind.scalar, f"lane(a, {n // 2})"
+    if kind.kind in "iuf" and (n, kind.bits) == (16, 32):
+        yield kind, f"compress(a, ({flags}) | (w > 0))"
     if kind.kind in "iu":
         yield kind, f"insert(lane_numbers({type_text(kind)}), 1, 7)"
 

@@ -22,7 +22,7 @@ from glassformer.simd import (
     Pointer,
     absolute,
     ceil,
-    count_trailing_zeros,
+    compress,
     f32,
     f32x16,
     f64,
@@ -32,6 +32,7 @@ from glassformer.simd import (
     kernel,
     load,
     mask_bits,
+    popcount,
     select,
     store,
 )  # fmt: skip
@@ -53,7 +54,7 @@ DRAWN, TOP_K, CHANGED, MASKED, CHOSEN, COUNT, ACTIVE, GOAL, LOW, HIGH, FOUND = r
 STATE = FOUND + 3
 # Places in a text's marks, numbers of f32: greatest logit of those to choose from and of the model's, the mean
 # logarithm, the least rank that is kept.
-TOP, OWN_TOP, MEAN, LEAST, MARKS = 0, 1, 2, 3, 4
+TOP, OWN_TOP, MEAN, LEAST, MARKS = range(5)
 # Places in the tally of a part, numbers of i64: its weight, the sum of weight * logarithm, how many tokens were
 # gathered, the weight of those above.
 TOTAL, MOMENT, NEAR, ABOVE, TALLY = 0, 1, 2, 3, 4
@@ -108,13 +109,12 @@ def take_heavy(
     """The ranks of typical_p and the weights of the tokens that weigh at least `bound`; how many."""
     taken = i64(0)
     for i in range(0, count, 16):
-        bits = mask_bits(load(weights + i, f32x16) >= bound)
-        while bits != 0:
-            place = i + i64(count_trailing_zeros(bits))
-            bits = bits & (bits - 1)
-            near[taken] = -abs(logs[place] - mean)
-            near_weights[taken] = weights[place]
-            taken += 1
+        w = load(weights + i, f32x16)
+        bits = mask_bits(w >= bound)
+        if bits != 0:
+            store(near + taken, compress(ranks(load(logs + i, f32x16), w, mean, TYPICAL_P), w >= bound))
+            store(near_weights + taken, compress(w, w >= bound))
+            taken += i64(popcount(bits))
     return taken
 
 
@@ -165,32 +165,30 @@ def narrow(
     wishes: Pointer[f64], state: Pointer[i64], marks: Pointer[f32], tally: Pointer[i64], size: i64, desk: Pointer[f32],
     room: i64, stage: i64, begin: i64, end: i64,
 ) -> None:  # fmt: skip
-    """Say what the filter of a stage has to keep of each text, and between which ranks the last token is likely to be.
+    """Say what the filter of a stage has to keep, and between which ranks the last token is likely to be.
 
-    Arguments are those of `glassformer.kernels.sampling.place`; a task is a text.
+    Arguments are those of `glassformer.kernels.sampling.place`.
     """
-    for row in range(begin, end):
-        own, own_marks, own_tally = state + row * STATE, marks + row * MARKS, tally + row * parts_of(size) * TALLY
-        logs, weights = desk + row * 4 * room, desk + (row * 4 + 1) * room
-        near, near_weights = weights + room, weights + 2 * room
-        fraction, count = wishes[row * WISHES + SHARES + stage], own[COUNT]
-        own[ACTIVE] = i64(1) if count > 0 and fraction < 1.0 else i64(0)
-        if own[ACTIVE] != 0:
-            total = sum_of(own_tally + TOTAL, parts_of(size))
+    for _ in range(begin, end):
+        logs, weights, near, near_weights = desk, desk + room, desk + 2 * room, desk + 3 * room
+        fraction, count = wishes[SHARES + stage], state[COUNT]
+        state[ACTIVE] = i64(1) if count > 0 and fraction < 1.0 else i64(0)
+        if state[ACTIVE] != 0:
+            total = sum_of(tally + TOTAL, parts_of(size))
             goal = share(total, fraction)
-            mean = f32(f64(sum_of(own_tally + MOMENT, parts_of(size))) / f64(total))
+            mean = f32(f64(sum_of(tally + MOMENT, parts_of(size))) / f64(total))
             low = max(key_of(negligible(total - goal, count)), 1) if stage == TOP_P else key_of(FARTHEST)
             high = key_of(1.0) + 1
             if count >= MANY:
                 about = probable(
-                    logs, weights, count, mean, stage, total, fraction, low, near, near_weights, own + FOUND
+                    logs, weights, count, mean, stage, total, fraction, low, near, near_weights, state + FOUND
                 )  # fmt: skip
                 if about > low:
                     low, high = max(low, about - MARGIN), min(high, about + MARGIN)
-            own[GOAL] = goal
-            own[LOW] = low
-            own[HIGH] = high
-            own_marks[MEAN] = mean
+            state[GOAL] = goal
+            state[LOW] = low
+            state[HIGH] = high
+            marks[MEAN] = mean
 
 
 @kernel
@@ -206,14 +204,12 @@ def gather_part(
         w = load(weights + i, f32x16)
         rank = ranks(load(logs + i, f32x16), w, mean, stage)
         above = above + raised(f64x16(select(rank >= most, w, 0.0)))
-        bits = mask_bits((rank >= least) & (rank < most))
-        while bits != 0:
-            lane = i64(count_trailing_zeros(bits))
-            bits = bits & (bits - 1)
-            weight = weights[i + lane]
-            near[taken] = weight if stage == TOP_P else -abs(logs[i + lane] - mean)
-            near_weights[taken] = weight
-            taken += 1
+        inside = (rank >= least) & (rank < most)
+        bits = mask_bits(inside)
+        if bits != 0:
+            store(near + taken, compress(rank, inside))
+            store(near_weights + taken, compress(w, inside))
+            taken += i64(popcount(bits))
     tally[NEAR] = taken
     tally[ABOVE] = units_of(above, count)
 
@@ -223,17 +219,13 @@ def gather(
     state: Pointer[i64], marks: Pointer[f32], tally: Pointer[i64], size: i64, desk: Pointer[f32], room: i64, stage: i64,
     begin: i64, end: i64,
 ) -> None:  # fmt: skip
-    """Gather the tokens around the last one that is kept; a task is a part of a text."""
-    parts = parts_of(size)
-    for task in range(begin, end):
-        row, part = task // parts, task % parts
-        own = state + row * STATE
-        if own[ACTIVE] != 0:
-            logs = desk + row * 4 * room + part * PART
-            near = desk + (row * 4 + 2) * room + part * GATHERED
+    """Gather the tokens around the last one that is kept; a task is a part of the vocabulary."""
+    for part in range(begin, end):
+        if state[ACTIVE] != 0:
+            logs, near = desk + part * PART, desk + 2 * room + part * GATHERED
             gather_part(
-                logs, logs + room, min(max(own[COUNT] - part * PART, 0), PART), marks[row * MARKS + MEAN], stage,
-                own[LOW], own[HIGH], near, near + room, tally + task * TALLY,
+                logs, logs + room, min(max(state[COUNT] - part * PART, 0), PART), marks[MEAN], stage, state[LOW],
+                state[HIGH], near, near + room, tally + part * TALLY,
             )  # fmt: skip
 
 
@@ -268,14 +260,11 @@ def settle(
     room: i64, stage: i64, begin: i64, end: i64,
 ) -> None:  # fmt: skip
     """Find the rank of the last token that is kept, exactly; where it is not where it was likely, beside that."""
-    parts = parts_of(size)
-    for row in range(begin, end):
-        own, own_tally = state + row * STATE, tally + row * parts * TALLY
-        if own[ACTIVE] != 0:
-            logs, weights = desk + row * 4 * room, desk + (row * 4 + 1) * room
-            near, near_weights = weights + room, weights + 2 * room
-            goal, low, high, mean = own[GOAL], own[LOW], own[HIGH], marks[row * MARKS + MEAN]
-            left, above = join(near, near_weights, own_tally, parts), sum_of(own_tally + ABOVE, parts)
+    for _ in range(begin, end):
+        if state[ACTIVE] != 0:
+            logs, weights, near, near_weights = desk, desk + room, desk + 2 * room, desk + 3 * room
+            goal, low, high, mean = state[GOAL], state[LOW], state[HIGH], marks[MEAN]
+            left, above = join(near, near_weights, tally, parts_of(size)), sum_of(tally + ABOVE, parts_of(size))
             store(near_weights + left, f32x16(0.0))
             weight = total_of(near_weights, left)
             step = i64(MARGIN)
@@ -285,12 +274,12 @@ def settle(
                     low, high = high, min(high + step, key_of(1.0) + 1)
                 else:
                     low, high = max(low - step, i64(1) if stage == TOP_P else key_of(FARTHEST)), low
-                gather_part(logs, weights, own[COUNT], mean, stage, low, high, near, near_weights, own_tally)
-                left, above = own_tally[NEAR], own_tally[ABOVE]
+                gather_part(logs, weights, state[COUNT], mean, stage, low, high, near, near_weights, tally)
+                left, above = tally[NEAR], tally[ABOVE]
                 store(near_weights + left, f32x16(0.0))
                 weight = total_of(near_weights, left)
             store(near + left, f32x16(NEVER))
-            found = own + FOUND
+            found = state + FOUND
             found[2] = weight
             least = value_of(
                 bisect(near, near_weights, left, goal - above, low, high, near, near_weights, found, WEIGHED=True)
@@ -299,9 +288,9 @@ def settle(
                 each = unit(least)
                 kept = (goal - above - found[1] + each - 1) // each
                 if kept * each < found[2] - found[1]:
-                    drop_ties(weights, own[COUNT], least, kept)
-                least = max(least, f32(wishes[row * WISHES + MIN_P]))
-            marks[row * MARKS + LEAST] = least
+                    drop_ties(weights, state[COUNT], least, kept)
+                least = max(least, f32(wishes[MIN_P]))
+            marks[LEAST] = least
 
 
 @kernel
@@ -326,14 +315,11 @@ def cut(
     state: Pointer[i64], marks: Pointer[f32], tally: Pointer[i64], size: i64, desk: Pointer[f32], room: i64, stage: i64,
     begin: i64, end: i64,
 ) -> None:  # fmt: skip
-    """Leave out the tokens that the filter does not keep; a task is a part of a text."""
-    parts = parts_of(size)
-    for task in range(begin, end):
-        row, part = task // parts, task % parts
-        own, own_marks = state + row * STATE, marks + row * MARKS
-        if own[ACTIVE] != 0:
-            logs = desk + row * 4 * room + part * PART
+    """Leave out the tokens that the filter does not keep; a task is a part of the vocabulary."""
+    for part in range(begin, end):
+        if state[ACTIVE] != 0:
+            logs = desk + part * PART
             cut_part(
-                logs, logs + room, min(max(own[COUNT] - part * PART, 0), PART), own_marks[MEAN], stage,
-                own_marks[LEAST], tally + task * TALLY,
+                logs, logs + room, min(max(state[COUNT] - part * PART, 0), PART), marks[MEAN], stage, marks[LEAST],
+                tally + part * TALLY,
             )  # fmt: skip

@@ -178,3 +178,15 @@ def work(control: Pointer[i64], thread: i64, spins: i64, *, PROFILE: bool = Fals
                 return 0
             atomic_store(parked, 0)
     return 0  # type: ignore[unreachable]
+
+
+@kernel
+def run_lists(records: Pointer[i64], starts: Pointer[i64], begin: i64, end: i64) -> None:
+    """A task is a list of launches, those from starts[task] to below starts[task + 1], one after the other.
+
+    records: [launches, RECORD], of which SHARE, AHEAD and PART are not looked at.
+    """
+    for task in range(begin, end):
+        for i in range(starts[task], starts[task + 1]):
+            record = records + i * RECORD
+            call_entry(record[0], record[1], 0, record[2])

@@ -3,9 +3,9 @@ to the same tokens.
 
 A token is chosen in a few launches, so that all threads have part in it: `survey`, `pick`, `weigh`, then for each of
 the two filters that keep a share of the probability `narrow`, `gather`, `settle` and `cut` (see
-`glassformer.kernels.filtering`), and `place`. A vocabulary has parts of PART tokens; those of several texts are chosen
-side by side. Sums of probabilities are sums of integers (see `glassformer.kernels.selection`), so a draw does not
-depend on an order of summation.
+`glassformer.kernels.filtering`), and `place`. Where a launch has several tasks, they are parts of PART tokens of the
+vocabulary. Sums of probabilities are sums of integers (see `glassformer.kernels.selection`), so a draw does not depend
+on an order of summation.
 """
 
 from glassformer.kernels.candidates import NEVER, keep_top_k, load_end, scaled
@@ -16,20 +16,17 @@ from glassformer.kernels.filtering import (
     DRAWN,
     FOUND,
     INVERSE,
-    MARKS,
     MASKED,
     MIN_P,
     MOMENT,
     OWN_TOP,
     SHARES,
-    STATE,
     TALLY,
     TOP,
     TOP_K,
     TOP_P,
     TOTAL,
     TYPICAL_P,
-    WISHES,
     moments,
     parts_of,
     sum_of,
@@ -108,33 +105,29 @@ def add(x: Pointer[f32], y: Pointer[f32], out: Pointer[f32], count: i64) -> None
 
 @kernel
 def survey(
-    allowed: Pointer[f32], masks: Pointer[f32], logits: Pointer[f32], masked: Pointer[f32], size: i64,
+    allowed: Pointer[f32], mask: Pointer[f32], logits: Pointer[f32], masked: Pointer[f32], size: i64,
     state: Pointer[i64], peaks: Pointer[f32], begin: i64, end: i64,
 ) -> None:  # fmt: skip
-    """The greatest of each part of what is chosen from, and of what the model said; a task is a part of a text.
+    """The greatest of each part of what is chosen from, and of what the model said; a task is a part.
 
     Arguments are those of `place`.
     """
-    parts = parts_of(size)
-    for task in range(begin, end):
-        row, start = task // parts, task % parts * PART
-        width, first = min(PART, size - start), row * size + start
-        source = allowed + first
-        if state[row * STATE + MASKED] != 0:
-            source = masked + first
-            add(allowed + first, masks + first, source, width)
-        peaks[2 * task] = peak(source, width)
-        peaks[2 * task + 1] = peaks[2 * task]
-        if state[row * STATE + CHANGED] != 0:
-            peaks[2 * task + 1] = peak(logits + first, width)
+    for part in range(begin, end):
+        start = part * PART
+        width, source = min(PART, size - start), allowed + start
+        if state[MASKED] != 0:
+            source = masked + start
+            add(allowed + start, mask + start, source, width)
+        peaks[2 * part] = peak(source, width)
+        peaks[2 * part + 1] = peaks[2 * part]
+        if state[CHANGED] != 0:
+            peaks[2 * part + 1] = peak(logits + start, width)
 
 
 @kernel
-def chosen_from(
-    allowed: Pointer[f32], masked: Pointer[f32], size: i64, state: Pointer[i64], row: i64
-) -> Pointer[f32]:  # fmt: skip
-    """The logits [size] that a text's token is chosen from."""
-    return masked + row * size if state[row * STATE + MASKED] != 0 else allowed + row * size
+def chosen_from(allowed: Pointer[f32], masked: Pointer[f32], state: Pointer[i64]) -> Pointer[f32]:
+    """The logits [size] that the token is chosen from."""
+    return masked if state[MASKED] != 0 else allowed
 
 
 @kernel
@@ -153,21 +146,18 @@ def pick(
     allowed: Pointer[f32], masked: Pointer[f32], size: i64, wishes: Pointer[f64], state: Pointer[i64],
     marks: Pointer[f32], peaks: Pointer[f32], desk: Pointer[f32], room: i64, ids: Pointer[i32], begin: i64, end: i64,
 ) -> None:  # fmt: skip
-    """Note the greatest logits and how many tokens are looked at; move the top_k together; a task is a text."""
-    parts = parts_of(size)
-    for row in range(begin, end):
-        own, own_marks = state + row * STATE, marks + row * MARKS
-        top = greatest_of(peaks + 2 * row * parts, parts)
-        own_marks[TOP] = top
-        own_marks[OWN_TOP] = greatest_of(peaks + 2 * row * parts + 1, parts)
-        own[COUNT] = NONE
+    """Note the greatest logits and how many tokens are looked at; move the top_k together."""
+    for _ in range(begin, end):
+        top = greatest_of(peaks, parts_of(size))
+        marks[TOP] = top
+        marks[OWN_TOP] = greatest_of(peaks + 1, parts_of(size))
+        state[COUNT] = NONE
         if top >= LOWEST and top <= -LOWEST:
-            own[COUNT] = size if own[DRAWN] != 0 else i64(0)
-            if own[DRAWN] != 0 and own[TOP_K] != 0:
-                logs, inverse = desk + row * 4 * room, f32(wishes[row * WISHES + INVERSE])
-                own[COUNT] = keep_top_k(
-                    chosen_from(allowed, masked, size, state, row), size, own[TOP_K], top, inverse, logs,
-                    ids + row * room, logs + 3 * room, logs + 2 * room, own + FOUND,
+            state[COUNT] = size if state[DRAWN] != 0 else i64(0)
+            if state[DRAWN] != 0 and state[TOP_K] != 0:
+                state[COUNT] = keep_top_k(
+                    chosen_from(allowed, masked, state), size, state[TOP_K], top, f32(wishes[INVERSE]), desk, ids,
+                    desk + 3 * room, desk + 2 * room, state + FOUND,
                 )  # fmt: skip
 
 
@@ -218,26 +208,22 @@ def weigh(
     begin: i64, end: i64,
 ) -> None:  # fmt: skip
     """Add up e^(logits - greatest) of what the model said, and weigh the tokens to draw from; a task is a part."""
-    parts = parts_of(size)
-    for task in range(begin, end):
-        row, start = task // parts, task % parts * PART
-        own, own_marks, wished = state + row * STATE, marks + row * MARKS, wishes + row * WISHES
-        if own[COUNT] != NONE:
-            source = chosen_from(allowed, masked, size, state, row) + start
-            top, inverse = own_marks[TOP], f32(wished[INVERSE])
-            logs = desk + row * 4 * room + start
-            if own[TOP_K] != 0:  # they are in place, and scaled
+    for part in range(begin, end):
+        start = part * PART
+        if state[COUNT] != NONE:
+            source, top, inverse = chosen_from(allowed, masked, state) + start, marks[TOP], f32(wishes[INVERSE])
+            logs = desk + start
+            if state[TOP_K] != 0:  # they are in place, and scaled
                 source, top, inverse = logs, f32(0.0), f32(1.0)
-            count = min(max(own[COUNT] - start, 0), PART)
-            least = f32(wished[MIN_P]) if wished[SHARES + TOP_P] >= 1.0 else f32(0.0)
-            centred = i64(1) if wished[SHARES + TYPICAL_P] < 1.0 else i64(0)
+            count = min(max(state[COUNT] - start, 0), PART)
+            least = f32(wishes[MIN_P]) if wishes[SHARES + TOP_P] >= 1.0 else f32(0.0)
+            centred = i64(1) if wishes[SHARES + TYPICAL_P] < 1.0 else i64(0)
             sums = weigh_part(
-                source, count, top, inverse, least, logs, logs + room, tally + task * TALLY, centred
+                source, count, top, inverse, least, logs, logs + room, tally + part * TALLY, centred
             )  # fmt: skip
-            if own[COUNT] != size or own[CHANGED] != 0 or inverse != 1.0:
-                place = row * size + start
-                sums = sum_of_powers(logits + place, min(PART, size - start), own_marks[OWN_TOP])
-            store(powers + 16 * task, sums)
+            if state[COUNT] != size or state[CHANGED] != 0 or inverse != 1.0:
+                sums = sum_of_powers(logits + start, min(PART, size - start), marks[OWN_TOP])
+            store(powers + 16 * part, sums)
 
 
 @kernel
@@ -296,41 +282,38 @@ def first_of(logits: Pointer[f32], size: i64, peaks: Pointer[f32], top: f32) -> 
 def place(
     allowed: Pointer[f32], logits: Pointer[f32], masked: Pointer[f32], size: i64, state: Pointer[i64],
     marks: Pointer[f32], tally: Pointer[i64], peaks: Pointer[f32], powers: Pointer[f32], desk: Pointer[f32], room: i64,
-    ids: Pointer[i32], numbers: Pointer[i64], tokens: Pointer[i64], chances: Pointer[f32], most: i64,
-    row_id: Pointer[i32], row_position: Pointer[i32], tile_position: Pointer[i64], begin: i64, end: i64,
+    ids: Pointer[i32], numbers: Pointer[i64], tokens: Pointer[i64], chances: Pointer[f32], row_id: Pointer[i32],
+    row_position: Pointer[i32], tile_position: Pointer[i64], begin: i64, end: i64,
 ) -> None:  # fmt: skip
-    """Choose the next token of each text, and make it what a pass over one row reads next; a task is a text.
+    """Choose the next token of a text, and make it what a pass over one row reads next.
 
     Args:
-        allowed, logits: [texts, size], what is chosen from, and what the model said, which may be the same. masked: the
-            former with what `survey` added to it, masks [texts, size], of the texts that have one.
-        state, marks, tally: of each text, and of each of its parts, see `glassformer.kernels.filtering`.
-        peaks: [texts, parts, 2], the greatest of each part of both. powers: [texts, parts, 16], the sums of `weigh`.
-        desk: [texts, 4, room], logarithms and weights of tokens, and room to work. ids: [texts, room], of the top_k.
-        numbers, tokens, chances: [texts, most], for each token that is chosen its random number of 53 bits, its id (or
-            NONE where the logits allow no choice) and its log-probability.
-        row_id, row_position, tile_position: [texts], of the row to be read, moved on.
+        allowed, logits: [size], what is chosen from, and what the model said, which may be the same.
+        masked: [size], the former with what `survey` added to it, the mask [size], where there is one.
+        state, marks, tally: of the text, and of each part of its vocabulary, see `glassformer.kernels.filtering`.
+        peaks: [parts, 2], the greatest of each part of both. powers: [parts, 16], the sums of `weigh`.
+        desk: [4, room], logarithms and weights of tokens, and room to work. ids: [room], of the top_k.
+        numbers, tokens, chances: for each token that is chosen its random number of 53 bits, its id (or NONE where the
+            logits allow no choice) and its log-probability.
+        row_id, row_position, tile_position: of the row to be read, moved on.
     """
-    parts = parts_of(size)
-    for row in range(begin, end):
-        own, own_marks, own_tally = state + row * STATE, marks + row * MARKS, tally + row * parts * TALLY
-        at = row * most + own[CHOSEN]
+    for _ in range(begin, end):
+        parts, at = parts_of(size), state[CHOSEN]
         token = i64(NONE)
-        if own[COUNT] == 0:
-            source = chosen_from(allowed, masked, size, state, row)
-            token = first_of(source, size, peaks + 2 * row * parts, own_marks[TOP])
-        elif own[COUNT] > 0:
-            target = portion(sum_of(own_tally + TOTAL, parts), numbers[at])
-            token = place_of(desk + (row * 4 + 1) * room, own[COUNT], own_tally, target)
-            if own[TOP_K] != 0:
-                token = i64(ids[row * room + token])
+        if state[COUNT] == 0:
+            token = first_of(chosen_from(allowed, masked, state), size, peaks, marks[TOP])
+        elif state[COUNT] > 0:
+            target = portion(sum_of(tally + TOTAL, parts), numbers[at])
+            token = place_of(desk + room, state[COUNT], tally, target)
+            if state[TOP_K] != 0:
+                token = i64(ids[token])
         if token != NONE:
             total = f32x16(0.0)
             for part in range(parts):
-                total = total + load(powers + 16 * (row * parts + part), f32x16)
-            chances[at] = logits[row * size + token] - own_marks[OWN_TOP] - log(reduce_add(total))
+                total = total + load(powers + 16 * part, f32x16)
+            chances[at] = logits[token] - marks[OWN_TOP] - log(reduce_add(total))
         tokens[at] = token
-        own[CHOSEN] = own[CHOSEN] + 1
-        row_id[row] = i32(max(token, 0))
-        row_position[row] = row_position[row] + 1
-        tile_position[row] = tile_position[row] + 1
+        state[CHOSEN] = at + 1
+        row_id[0] = i32(max(token, 0))
+        row_position[0] = row_position[0] + 1
+        tile_position[0] = tile_position[0] + 1

@@ -13,15 +13,18 @@ Arrays end in at least 16 numbers that are never chosen: minus infinity among va
 from glassformer.simd import (
     Pointer,
     bitcast,
+    compress,
     count_trailing_zeros,
     f32,
     f32x16,
     f64,
     f64x16,
     i32,
+    i32x16,
     i64,
     i64x16,
     kernel,
+    lane_numbers,
     load,
     mask_bits,
     popcount,
@@ -94,14 +97,13 @@ def gather_near(
     taken = i64(0)
     for i in range(0, count, 16):
         v = load(values + i, f32x16)
-        bits = mask_bits((v >= low) & (v < high))
-        while bits != 0:
-            place = i + i64(count_trailing_zeros(bits))
-            bits = bits & (bits - 1)
-            near[taken] = values[place]
+        inside = (v >= low) & (v < high)
+        bits = mask_bits(inside)
+        if bits != 0:
             if WEIGHED:
-                near_weights[taken] = weights[place]
-            taken += 1
+                store(near_weights + taken, compress(load(weights + i, f32x16), inside))
+            store(near + taken, compress(v, inside))
+            taken += i64(popcount(bits))
     store(near + taken, f32x16(-float("inf")))
     if WEIGHED:
         store(near_weights + taken, f32x16(0.0))
@@ -173,6 +175,18 @@ def find_threshold(
 
 
 @kernel
+def end_of_first(bits: u16, number: i64) -> i32:
+    """The lane behind the first so many of a mask's true lanes; behind all lanes if there are no more of them."""
+    end = i32(16)
+    if i64(popcount(bits)) > number:
+        end = i32(0)
+        for _ in range(number):
+            end = i32(count_trailing_zeros(bits)) + 1
+            bits = bits & (bits - 1)
+    return end
+
+
+@kernel
 def keep(
     values: Pointer[f32], source: Pointer[f32], kept: Pointer[f32], ids: Pointer[i32], count: i64, least: f32,
     spare: i64, numbered: i64,
@@ -185,19 +199,17 @@ def keep(
     taken = i64(0)
     for i in range(0, count, 16):
         v = load(values + i, f32x16)
-        greater = mask_bits(v > least)
-        equal = u16(0) if spare == 0 else mask_bits(v == least)
-        bits = greater | equal
-        while bits != 0:
-            lane = count_trailing_zeros(bits)
-            place = i + i64(lane)
-            bits = bits & (bits - 1)
-            if ((greater >> lane) & 1) == 0:
-                if spare == 0:
-                    continue
-                spare -= 1
-            kept[taken] = source[place]
-            ids[taken] = ids[place] if numbered != 0 else i32(place)
-            taken += 1
+        chosen = v > least
+        ties = mask_bits(v == least)
+        if spare != 0 and ties != 0:
+            chosen = chosen | ((v == least) & (lane_numbers(i32x16) < end_of_first(ties, spare)))
+            spare = max(spare - i64(popcount(ties)), 0)
+        bits = mask_bits(chosen)
+        if bits != 0:
+            numbers = load(ids + i, i32x16) if numbered != 0 else lane_numbers(i32x16) + i32(i)
+            moved = load(source + i, f32x16)
+            store(ids + taken, compress(numbers, chosen))
+            store(kept + taken, compress(moved, chosen))
+            taken += i64(popcount(bits))
     store(kept + taken, f32x16(-float("inf")))
     return taken

@@ -68,64 +68,65 @@ class Wish:
     mask: Float32 | None = None
 
 
+class Scratch:
+    """What is written and read again while one token is chosen; see `sampling.place` for each array."""
+
+    def __init__(self, size: int) -> None:
+        self.parts = -(-size // PART)
+        self.room = self.parts * filtering.GATHERED + 64
+        self.tally = np.zeros((self.parts, filtering.TALLY), np.int64)
+        self.peaks = np.empty((self.parts, 2), np.float32)
+        self.powers = np.empty((self.parts, 16), np.float32)
+        self.desk = np.empty((4, self.room), np.float32)
+        self.ids = np.empty(self.room, np.int32)
+        self.masked = np.empty(size, np.float32)
+
+
 class Desk:
-    """The memory that tokens of some texts are chosen in, side by side, and the launches that do it.
+    """Where tokens of one text are chosen: what was asked, what was found, and the launches between.
 
     state, wishes, numbers, tokens, chances: see `glassformer.kernels.filtering` and `sampling.place`.
     """
 
-    def __init__(self, size: int, texts: int, most: int) -> None:
-        self.size, self.texts, self.most = size, texts, most
-        self.parts = -(-size // PART)
-        self.room = self.parts * filtering.GATHERED + 64
-        self.state = np.zeros((texts, filtering.STATE), np.int64)
-        self.wishes = np.zeros((texts, filtering.WISHES), np.float64)
-        self.marks = np.zeros((texts, filtering.MARKS), np.float32)
-        self.tally = np.zeros((texts, self.parts, filtering.TALLY), np.int64)
-        self.peaks = np.empty((texts, self.parts, 2), np.float32)
-        self.powers = np.empty((texts, self.parts, 16), np.float32)
-        self.desk = np.empty((texts, 4, self.room), np.float32)
-        self.ids = np.empty((texts, self.room), np.int32)
-        self.numbers, self.tokens = (np.zeros((texts, most), np.int64) for _ in range(2))
-        self.chances = np.zeros((texts, most), np.float32)
-        self.masked = np.empty((texts, size), np.float32)
-        # These stand for logits and masks, and for the row to be read.
-        self.allowed, self.logits, self.masks = (np.zeros(1, np.float32) for _ in range(3))
-        self.row: Row = np.zeros(texts, np.int32), np.zeros(texts, np.int32), np.zeros(texts, np.int64)
+    def __init__(self, size: int, most: int, scratch: Scratch) -> None:
+        self.size, self.scratch = size, scratch
+        self.state = np.zeros(filtering.STATE, np.int64)
+        self.wishes = np.zeros(filtering.WISHES, np.float64)
+        self.marks = np.zeros(filtering.MARKS, np.float32)
+        self.numbers, self.tokens = (np.zeros(most, np.int64) for _ in range(2))
+        self.chances = np.zeros(most, np.float32)
+        # These stand for logits and mask, and for the row to be read.
+        self.allowed, self.logits, self.mask = (np.zeros(1, np.float32) for _ in range(3))
+        self.row: Row = np.zeros(1, np.int32), np.zeros(1, np.int32), np.zeros(1, np.int64)
 
-    def ask(
-        self, text: int, cut: Cut | None, numbers: Sequence[float], *, changed: bool = False, masked: bool = False
-    ) -> None:
-        """Say how the next tokens of a text are to be chosen; see `Sampler.ask`."""
+    def ask(self, cut: Cut | None, numbers: Sequence[float], *, changed: bool = False, masked: bool = False) -> None:
+        """Say how the next tokens are to be chosen; see `Sampler.ask`. changed: not among the model's own logits."""
         top_k = 0 if cut is None or cut.top_k >= self.size else cut.top_k
-        self.state[text, : filtering.COUNT] = cut is not None, top_k, changed or masked, masked, 0
+        self.state[: filtering.COUNT] = cut is not None, top_k, changed or masked, masked, 0
         if cut is not None:
-            self.wishes[text] = inverse(cut.temperature), least_weight(cut.min_p), cut.top_p, cut.typical_p
-            self.numbers[text, : len(numbers)] = [int(number * RANDOM_STEPS) for number in numbers]
+            self.wishes[:] = inverse(cut.temperature), least_weight(cut.min_p), cut.top_p, cut.typical_p
+            self.numbers[: len(numbers)] = [int(number * RANDOM_STEPS) for number in numbers]
 
-    def found(self, text: int, place: int) -> tuple[int, float] | None:
+    def found(self, place: int) -> tuple[int, float] | None:
         """The token that was chosen at a place since it was asked for, and its log-probability."""
-        token = int(self.tokens[text, place])
-        return None if token == sampling.NONE else (token, float(self.chances[text, place]))
+        token = int(self.tokens[place])
+        return None if token == sampling.NONE else (token, float(self.chances[place]))
 
-    def launches(self, allowed: Float32, logits: Float32, row: Row, texts: int) -> Iterator[Launch]:
-        """What chooses a token for each of the first so many texts out of logits [texts, size]."""
-        size, work, shared = self.size, WORK * texts * self.size, texts * self.parts
-        said = allowed, logits, self.masked, size
-        own = self.state, self.marks
-        parts = self.tally, self.peaks, self.powers
-        desk = self.desk, self.room
-        chosen = self.ids, self.numbers, self.tokens, self.chances, self.most
-        some = *own, self.tally, size, *desk
-        survey = allowed, self.masks, logits, self.masked, size, self.state, self.peaks
-        pick = allowed, self.masked, size, self.wishes, *own, self.peaks, *desk, self.ids
-        weigh = *said, self.wishes, *own, self.tally, self.powers, *desk
-        yield Launch(sampling.survey.specialise(), survey, shared, work)
-        yield Launch(sampling.pick.specialise(), pick, texts, work)
-        yield Launch(sampling.weigh.specialise(), weigh, shared, work)
+    def launches(self, allowed: Float32, logits: Float32, row: Row) -> Iterator[Launch]:
+        """What chooses a token out of logits [size]."""
+        size, work, parts, at = self.size, WORK * self.size, self.scratch.parts, self.scratch
+        desk, own = (at.desk, at.room), (self.state, self.marks)
+        said, some = (allowed, logits, at.masked, size), (*own, at.tally, size, *desk)
+        survey = allowed, self.mask, logits, at.masked, size, self.state, at.peaks
+        pick = allowed, at.masked, size, self.wishes, *own, at.peaks, *desk, at.ids
+        weigh = *said, self.wishes, *own, at.tally, at.powers, *desk
+        sums, chosen = (at.tally, at.peaks, at.powers), (at.ids, self.numbers, self.tokens, self.chances)
+        yield Launch(sampling.survey.specialise(), survey, parts, work)
+        yield Launch(sampling.pick.specialise(), pick, 1, work)
+        yield Launch(sampling.weigh.specialise(), weigh, parts, work)
         for stage in (filtering.TOP_P, filtering.TYPICAL_P):
-            yield Launch(filtering.narrow.specialise(), (self.wishes, *some, stage), texts, work)
-            yield Launch(filtering.gather.specialise(), (*some, stage), shared, work)
-            yield Launch(filtering.settle.specialise(), (self.wishes, *some, stage), texts, work)
-            yield Launch(filtering.cut.specialise(), (*some, stage), shared, work)
-        yield Launch(sampling.place.specialise(), (*said, *own, *parts, *desk, *chosen, *row), texts, work)
+            yield Launch(filtering.narrow.specialise(), (self.wishes, *some, stage), 1, work)
+            yield Launch(filtering.gather.specialise(), (*some, stage), parts, work)
+            yield Launch(filtering.settle.specialise(), (self.wishes, *some, stage), 1, work)
+            yield Launch(filtering.cut.specialise(), (*some, stage), parts, work)
+        yield Launch(sampling.place.specialise(), (*said, *own, *sums, *desk, *chosen, *row), 1, work)

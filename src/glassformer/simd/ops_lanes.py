@@ -272,9 +272,57 @@ mask_bits = define(
     group="lanes",
 )
 
+
+def sign_compress(operands: Sequence[Operand]) -> Signature:
+    kind, mask = need_value(operands[0], "iuf"), need_value(operands[1], "b", "the mask")
+    if (kind.lanes, kind.bits, mask.lanes) != (16, 32, 16):
+        raise OperandError(f"compress takes 16 lanes of 32 bits and a mask for them, not {kind.name} and {mask.name}")
+    return Signature((kind, mask), kind)
+
+
+def reference_compress(result: Kind, x: Array, m: Array) -> Array:
+    out = np.zeros_like(x)
+    out[: np.count_nonzero(m)] = x[m]
+    return out
+
+
+def lower_compress(b: Builder, result: Kind, x: Arg, m: Arg) -> str:
+    """Each lane to its place in memory; a lane that is not wanted is a 0, which the next one overwrites."""
+    kind, item = llvm_type(result), llvm_type(result.scalar)
+    slot, place = b.alloca(f"[{result.lanes} x {item}]"), "0"
+    zeros = b.value(f"select <{result.lanes} x i1> {m.text}, {kind} {x.text}, {kind} zeroinitializer")
+    b.line(f"store {kind} zeroinitializer, ptr {slot}, align 4")
+    for i in range(result.lanes):
+        value = b.value(f"extractelement {kind} {zeros}, i32 {i}")
+        goal = b.value(f"getelementptr {item}, ptr {slot}, i64 {place}")
+        b.line(f"store {item} {value}, ptr {goal}")
+        wanted = b.value(f"extractelement <{result.lanes} x i1> {m.text}, i32 {i}")
+        place = b.value(f"add i64 {place}, {b.value(f'zext i1 {wanted} to i64')}")
+    return b.value(f"load {kind}, ptr {slot}, align 4")
+
+
+def lower_compress_avx512(b: Builder, result: Kind, x: Arg, m: Arg) -> str:
+    """vcompressps, vpcompressd."""
+    kind, letter = llvm_type(result), "f" if result.kind == "f" else "i"
+    name = f"llvm.x86.avx512.mask.compress.v16{letter}32"
+    return b.intrinsic(name, kind, (kind, x.text), (kind, "zeroinitializer"), ("<16 x i1>", m.text))
+
+
+compress = define(
+    "compress",
+    "of 16 lanes of 32 bits those where the mask is true, moved to the front; 0 behind them",
+    "x mask",
+    sign_compress,
+    reference_compress,
+    lower_compress,
+    group="lanes",
+    overrides={"avx512": lower_compress_avx512},
+)
+
 __all__ = [
     "all_of",
     "any_of",
+    "compress",
     "concat",
     "insert",
     "interleave_high",
