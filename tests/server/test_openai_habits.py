@@ -112,3 +112,23 @@ def test_what_is_too_long_or_no_prompt_is_said_by_its_name(client):
     with pytest.raises(openai.BadRequestError) as caught:
         client.completions.create(model="story", prompt=[5000])
     assert (caught.value.param, caught.value.code) == ("prompt", None)
+
+
+def test_many_log_probabilities_are_written_alike_at_once_and_in_pieces_and_have_a_limit(client):
+    asked = {"model": "story", "prompt": "Once", "n": 4, "seed": 5, "max_tokens": 60, "logprobs": 20, "echo": True}
+    whole = client.completions.create(**asked)
+    parts = [part.choices[0] for part in client.completions.create(**asked, stream=True)]
+    for choice in whole.choices:
+        mine = [part for part in parts if part.index == choice.index]
+        assert "".join(part.text for part in mine) == choice.text
+        found = [each for part in mine if part.logprobs for each in part.logprobs.top_logprobs]
+        assert found == choice.logprobs.top_logprobs
+    message = client.chat.completions.create(model="story", messages=USER, n=4, seed=5, max_tokens=60, logprobs=True,
+                                             top_logprobs=20).choices[3]  # fmt: skip
+    assert "".join(each.token for each in message.logprobs.content) == message.message.content
+    for more in ({"n": 60}, {"prompt": ["a"] * 60}, {"best_of": 60}):
+        with pytest.raises(openai.UnprocessableEntityError) as caught:
+            client.completions.create(**asked | more)
+        assert (caught.value.param, "1024" in caught.value.message) == ("logprobs", True)
+    with pytest.raises(openai.UnprocessableEntityError):
+        chat(client, n=60, logprobs=True, top_logprobs=20)

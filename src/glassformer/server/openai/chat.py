@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from glassformer.generation import asked as generation
 from glassformer.generation.continuation import Generation, Step
@@ -25,6 +26,7 @@ from glassformer.server.openai.harmless import OF_CHAT, check_harmless
 from glassformer.server.openai.leaving import unless_gone
 from glassformer.server.openai.logprobs import chat_logprobs
 from glassformer.server.openai.looking import Look, look, read_look
+from glassformer.server.openai.making import Whole, joined, made
 from glassformer.server.openai.messages import read_messages
 from glassformer.server.openai.parameters import (
     MOST_LOGPROBS,
@@ -38,7 +40,7 @@ from glassformer.server.openai.parameters import (
 from glassformer.server.openai.response_format import constrained
 from glassformer.server.openai.service import Service
 from glassformer.server.openai.usage import Usage
-from glassformer.server.openai.written import FORM, Form, ends_of, jobs_of, read_form, shown
+from glassformer.server.openai.written import FORM, Form, check_amount, ends_of, jobs_of, read_form, shown
 
 LIMITS = ("max_tokens", "max_completion_tokens")
 KEYS = (*FORM, *LIMITS, "messages", "logprobs", "top_logprobs", *SAMPLING, *OF_CHAT)
@@ -75,6 +77,7 @@ async def read_chat(service: Service, request: Request, asked: Asked) -> ChatReq
     if leaders and not logprobs:
         raise RequestError("top_logprobs goes with logprobs: true", status=400, param="top_logprobs")
     options = wanted(model, asked, longest(asked, model.config.n_positions), leaders)
+    check_amount(form.n, leaders)
     ids = await asyncio.to_thread(template.ids, messages, model.known_tokenizer)
     if not ids:
         raise RequestError("the conversation is an empty text", status=400, param="messages")
@@ -104,13 +107,19 @@ async def chat(service: Service, request: Request) -> Response:
     envelope = Envelope.new("chatcmpl", kind, service.name)
     if asked.look is not None:
         looked = await unless_gone(request, look(service, Job(asked.ids, asked.wanted), asked.look))
-        return JSONResponse(answered(service, asked, envelope, [looked.done]) | {"inspect": looked.inspect})
+        return Whole(answered(service, asked, envelope, [looked.done]) | {"inspect": looked.inspect})
     flows = Flows(service, jobs_of([asked.ids], asked.wanted, asked.form.n))
     if asked.form.stream:
         return EventStream(flows, events(service, asked, envelope, flows))
     with flows:
         done = await unless_gone(request, flows.finish())
-    return JSONResponse(answered(service, asked, envelope, done))
+    entries = each_token(asked) * sum(len(each.ids) for each in done)
+    return await made(lambda: Whole(answered(service, asked, envelope, done)), entries)
+
+
+def each_token(asked: ChatRequest) -> int:
+    """Log-probabilities that are written for each token."""
+    return 1 + asked.wanted.logprobs if asked.logprobs else 0
 
 
 def answered(service: Service, asked: ChatRequest, envelope: Envelope, done: list[Generation]) -> Object:
@@ -152,8 +161,8 @@ async def events(service: Service, asked: ChatRequest, envelope: Envelope, flows
     while not flows.ended:
         found = await flows.next(service.keep_alive)
         count += len(found)
-        several = [piece for place, step in found for piece in pieces(service, asked, place, step)]
-        data = b"".join(written.choice(piece) for piece in several)
+        several = (piece for place, step in found for piece in pieces(service, asked, place, step))
+        data = await made(partial(joined, written, several), each_token(asked) * len(found))
         if data or not (found or flows.ended):
             yield data or KEEP_ALIVE
     usage = Usage(len(asked.ids), count)

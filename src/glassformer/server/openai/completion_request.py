@@ -15,7 +15,7 @@ from glassformer.server.openai.parameters import MOST_LOGPROBS, MOST_TOKENS, SAM
 from glassformer.server.openai.prompts import read_prompts
 from glassformer.server.openai.response_format import constrained
 from glassformer.server.openai.service import Service
-from glassformer.server.openai.written import FORM, MOST_CHOICES, Form, read_form
+from glassformer.server.openai.written import FORM, MOST_CHOICES, Form, check_amount, read_form
 
 KEYS = (*FORM, "prompt", "max_tokens", "best_of", "echo", "logprobs", *SAMPLING, *OF_COMPLETIONS)
 USUAL_TOKENS = 16  # as the interface has it
@@ -64,6 +64,7 @@ async def read_completion(service: Service, request: Request, asked: Asked) -> C
         raise RequestError("max_tokens is 0, so there is nothing to stream", status=400, param="stream")
     options = wanted(model, asked, max(max_tokens, 1), logprobs or 0)
     prompts = await read_prompts(model, asked, "prompt")
+    check_amount(len(prompts) * best_of, logprobs or 0)
     options = await constrained(service, request, asked, options, prompts[0])
     look = read_look(asked, len(prompts) * best_of if max_tokens else 0, stream=form.stream)
     return CompletionRequest(prompts, options, max_tokens, form, best_of, echo, logprobs, look)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from glassformer.generation.continuation import Generation, Step
 from glassformer.generation.logprobs import TokenLogprob
@@ -20,6 +21,7 @@ from glassformer.server.openai.flows import Flows, Job
 from glassformer.server.openai.leaving import unless_gone
 from glassformer.server.openai.logprobs import TextLogprobs
 from glassformer.server.openai.looking import look
+from glassformer.server.openai.making import Whole, joined, made
 from glassformer.server.openai.parameters import check_model, given
 from glassformer.server.openai.service import Service
 from glassformer.server.openai.tokens import text_of
@@ -79,7 +81,13 @@ async def completions(service: Service, request: Request) -> Response:
             done = await unless_gone(request, flows.finish())
     usage = Usage.of(asked.prompts, sum(len(each.ids) for each in done))
     service.counters.add(usage)
-    return JSONResponse(envelope.around(choices(service, asked, done, scores), usage) | extra)
+    entries = each_token(asked) * (usage.prompt_tokens + usage.completion_tokens)
+    return await made(lambda: Whole(envelope.around(choices(service, asked, done, scores), usage) | extra), entries)
+
+
+def each_token(asked: CompletionRequest) -> int:
+    """Log-probabilities that are written for each token."""
+    return 0 if asked.logprobs is None else 1 + asked.logprobs
 
 
 def choices(service: Service, asked: CompletionRequest, done: list[Generation], scores: Scores) -> list[Object]:
@@ -111,6 +119,11 @@ async def prompt_scores(service: Service, asked: CompletionRequest) -> Scores:
     return found
 
 
+def echoed(service: Service, written: Events, choice: Choice, known: list[TokenLogprob | int]) -> bytes:
+    """The prompt of a choice."""
+    return written.choice(choice.write(text_of(service.model, choice.ids), known, None))
+
+
 async def events(
     service: Service, asked: CompletionRequest, envelope: Envelope, flows: Flows, scores: Scores
 ) -> AsyncIterator[bytes]:
@@ -119,12 +132,14 @@ async def events(
     several = [Choice(service, asked, place, asked.prompts[place // n]) for place in range(len(flows.streams))]
     if asked.echo:
         for choice in several:
-            yield written.choice(choice.write(text_of(service.model, choice.ids), scores[choice.index // n], None))
+            known = scores[choice.index // n]
+            piece = partial(echoed, service, written, choice, known)
+            yield await made(piece, each_token(asked) * len(known))
     while not flows.ended:
         found = await flows.next(service.keep_alive)
         count += len(found)
-        pieces = [several[place].piece(step) for place, step in found]
-        data = b"".join(written.choice(piece) for piece in pieces if piece)
+        pieces = (several[place].piece(step) for place, step in found)
+        data = await made(partial(joined, written, pieces), each_token(asked) * len(found))
         if data or not (found or flows.ended):
             yield data or KEEP_ALIVE
     usage = Usage.of(asked.prompts, count)

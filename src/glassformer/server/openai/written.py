@@ -14,6 +14,7 @@ from glassformer.server.openai.flows import Job
 from glassformer.server.openai.parameters import SEEDS, flag
 
 MOST_CHOICES = 128  # of one request, all prompts together
+MOST_ENTRIES = 1024  # log-probabilities at a token, of all choices together
 FORM = ("model", "n", "stream", "stream_options", "response_format", "inspect")
 
 
@@ -51,6 +52,20 @@ def jobs_of(prompts: list[list[int]], wanted: generation.Asked, each: int) -> li
         raise RequestError(message, status=422, param="n")
     seeds = [None if wanted.seed is None else (wanted.seed + place) % SEEDS for place in range(each)]
     return [Job(ids, replace(wanted, seed=seed)) for ids in prompts for seed in seeds]
+
+
+def check_amount(choices: int, logprobs: int) -> None:
+    """Refuse an answer that would hold too many log-probabilities, of which the server has to keep all until its end.
+
+    Raises:
+        RequestError: with what to do.
+    """
+    if choices * (1 + logprobs) > MOST_ENTRIES:
+        message = (
+            f"{choices} choices with {logprobs} log-probabilities are more than {MOST_ENTRIES} of these "
+            "at a token; ask for fewer of either"
+        )
+        raise RequestError(message, status=422, param="logprobs")
 
 
 def ends_of(model: Model, wanted: generation.Asked) -> frozenset[int]:
