@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +41,7 @@ class Cut:
     typical_p: float = 1.0
 
 
+@lru_cache  # the same for every token of a text
 def inverse(temperature: float) -> np.float32:
     """What distances from the greatest logit are multiplied by: 1 / temperature as f32, neither 0 nor infinite."""
     limits = np.finfo(np.float32)
@@ -47,6 +49,7 @@ def inverse(temperature: float) -> np.float32:
         return np.float32(np.clip(1.0 / np.float64(temperature), limits.smallest_normal, limits.max))
 
 
+@lru_cache
 def least_weight(min_p: float) -> float:
     """The least f32 that is at least `min_p`."""
     nearest = np.float32(min_p)

@@ -155,20 +155,27 @@ class Plan:
             for _ in range(times):
                 self._replay_watched()
                 if behind is not None:
-                    behind.run_each() if self.executor.as_python else self.executor.replay(behind.records)
+                    behind.replay_unseen()
         elif behind is None:
             self.executor.replay(self.records)
         else:
             self.executor.replay(self._records_with(behind, times))
+
+    def replay_unseen(self) -> None:
+        """Run all launches in order, and tell nobody who looks on: they are not of the model."""
+        if self.executor.as_python:
+            self._run_each()
+        else:
+            self.executor.replay(self.records)
 
     def _replay_watched(self) -> None:
         """Run all launches where somebody looks on, or as Python."""
         if self.executor.watch is not None:
             self.executor.watch.replay(self)
         else:
-            self.run_each()
+            self._run_each()
 
-    def run_each(self) -> None:
+    def _run_each(self) -> None:
         """Run launch after launch as Python."""
         pointed = {stand_in: array() for stand_in, array in self.pointed.items()}
         for launch in self.launches:

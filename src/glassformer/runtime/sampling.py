@@ -99,7 +99,7 @@ class Sampler:
         source = x if allowed is None else self._checked(allowed)
         self._desk.ask(wish.cut, [wish.number], changed=allowed is not None, masked=wish.mask is not None)
         point(self._plan, self._desk, source, x, wish.mask)
-        self._plan.replay()
+        self._plan.replay_unseen()
         return self._desk.found(0)
 
     def choose_all(self, logits: Float32, wishes: Sequence[Wish]) -> list[tuple[int, float] | None]:

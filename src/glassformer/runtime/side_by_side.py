@@ -54,7 +54,7 @@ class SideBySide:
             for wish, row, desk, plan in zip(some, logits[first:], self.desks, self.plans, strict=False):
                 desk.ask(wish.cut, [wish.number], masked=wish.mask is not None)
                 point(plan, desk, row, row, wish.mask)
-            self._launch(len(some)).replay()
+            self._launch(len(some)).replay_unseen()
             chosen += [desk.found(0) for desk in self.desks[: len(some)]]
         return chosen
 
