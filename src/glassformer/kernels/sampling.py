@@ -32,7 +32,7 @@ from glassformer.kernels.filtering import (
     sum_of,
 )
 from glassformer.kernels.selection import LOWEST, raised, total_of, unit, units_of
-from glassformer.kernels.softmax import PART, sum_of_powers
+from glassformer.kernels.softmax import FLOOR, PART, sum_of_powers
 from glassformer.simd import (
     Pointer,
     exp,
@@ -165,10 +165,14 @@ def pick(
 def weigh_vector(
     x: f32x16, top: f32, inverse: f32, least: f32, logs: Pointer[f32], weights: Pointer[f32]
 ) -> f32x16:  # fmt: skip
-    """Store the logarithms and weights of 16 logits, 0 for weights below the least; the weights with those."""
-    scaled_down = maximum(scaled(x, top, inverse), LOWEST)  # finite, so that a weight of 0 makes a product of 0
-    weight = exp(scaled_down)
-    store(logs, scaled_down)
+    """Store the logarithms and weights of 16 logits, 0 for weights below the least; the weights with those.
+
+    Weights of logarithms below FLOOR are 0: they are far below the unit that weights are counted in.
+    """
+    distance = scaled(x, top, inverse)
+    log_weight = maximum(distance, FLOOR)
+    weight = select(distance > FLOOR, exp(log_weight), 0.0)
+    store(logs, log_weight)
     store(weights, select(weight >= least, weight, 0.0))
     return weight
 
