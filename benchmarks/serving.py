@@ -198,7 +198,7 @@ def row(work: Work, name: str, rounds: list[dict[str, Round]], failed: str | Non
         "ours": middle(ratios), "TTFT p50 ms": part(first, 0.5), "TTFT p99 ms": part(first, 0.99),
         "between p50 ms": part(between, 0.5), "between p99 ms": part(between, 0.99),
         "health p99 ms": part(health, 0.99), "client %": middle(100 * each.client for each in found),
-        "others %": middle(100 * each.others for each in found), "rounds": len(found),
+        "others %": middle(100 * each.others for each in found), "counted": len(found),
     }  # fmt: skip
 
 
@@ -218,7 +218,7 @@ def works(options: argparse.Namespace) -> list[Work]:
     found = []
     if "plain" in options.works:
         for streams in options.streams:
-            each = max(2, 8 // isqrt(streams))
+            each = max(1, 8 // isqrt(streams))
             found.append(Work(f"{streams} streams", streams, each, options.prompt, options.new))
     if "prefix" in options.works:
         shared = 4 * options.prompt

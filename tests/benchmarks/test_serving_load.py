@@ -54,7 +54,7 @@ def test_disturbed_rounds_count_only_where_there_are_no_others() -> None:
     assert quiet(rounds) == rounds[:1]
     assert quiet(rounds[1:]) == rounds[1:]
     line = row(WORK, "other", rounds[1:], None)
-    assert (line["tok/s"], line["ours"], line["rounds"]) == (1.0, 4.0, 1)
+    assert (line["tok/s"], line["ours"], line["counted"]) == (1.0, 4.0, 1)
     assert row(WORK, "absent", rounds, "it is not installed")["tok/s"] == "absent"
 
 
