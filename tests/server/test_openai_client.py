@@ -73,8 +73,15 @@ def test_addresses_that_are_not_there(client):
     for ask in (client.moderations.create, client.responses.create):
         with pytest.raises(openai.NotFoundError, match="there is nothing at"):
             ask(model="story", input="a")
-    with pytest.raises(openai.NotFoundError):
-        complete(client.with_options(base_url=f"{client.base_url}v1/"))
+    for wrong in (f"{client.base_url}v1/", str(client.base_url).removesuffix("v1/")):
+        with pytest.raises(openai.NotFoundError, match="but at '/v1/completions'; OpenAI clients"):
+            complete(client.with_options(base_url=wrong))
+
+
+def test_a_method_that_is_not_taken(client):
+    with pytest.raises(openai.APIStatusError, match="GET is not taken here, but POST") as caught:
+        client.get("/completions", cast_to=object)
+    assert (caught.value.status_code, caught.value.response.headers["allow"]) == (405, "POST")
 
 
 def test_a_key_that_is_not_known(story):

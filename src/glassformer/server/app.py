@@ -44,9 +44,13 @@ def inspect_app(session: Session, hosts: Collection[str] = LOOPBACK) -> Starlett
 async def refused(request: Request, error: Exception) -> Response:
     """What Starlette itself refuses: an unknown address, a method that is not taken."""
     status = error.status_code if isinstance(error, HTTPException) else 400
+    headers = (error.headers if isinstance(error, HTTPException) else None) or {}
+    taken = ", ".join(sorted(headers.get("Allow", "another method").split(", ")))
     detail = {404: f"there is nothing at {request.url.path[:120]!r}",
-              405: f"{request.method[:20]} is not taken here"}.get(status, str(error))  # fmt: skip
-    return answer(status, detail)
+              405: f"{request.method[:20]} is not taken here, but {taken}"}.get(status, str(error))  # fmt: skip
+    response = answer(status, detail)
+    response.headers.update(headers)
+    return response
 
 
 async def failed(request: Request, error: Exception) -> Response:

@@ -23,7 +23,8 @@ async def read_object(request: Request, most: int = MOST_BYTES) -> dict[str, obj
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
-        raise RequestError(f"the content type is {kind[:60]!r}, expected application/json", status=415)
+        message = f"the content type is {kind[:60]!r}; send the header content-type: application/json"
+        raise RequestError(message, status=415)
     coding = request.headers.get("content-encoding", "identity").strip().lower()
     if coding != "identity":
         message = f"the body has the content encoding {coding[:60]!r}; send it as it is, without compression"

@@ -15,6 +15,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from glassformer.server.app import failed, refused
+from glassformer.server.errors import answer
 from glassformer.server.hosts import LOOPBACK, KnownHosts
 from glassformer.server.inspect.routes import inspect_routes
 from glassformer.server.inspect.runs import Runs
@@ -88,11 +89,21 @@ def serving_app(service: Service, doors: Doors | None = None, log: Log = silent)
             *([cors] if doors.origins else []),
             Middleware(Keys, keys=doors.keys, open_paths=open_paths),
         ],
-        exception_handlers={HTTPException: refused, Exception: failed},
+        exception_handlers={HTTPException: astray, Exception: failed},
         lifespan=lifespan,
     )  # fmt: skip
     app.router.redirect_slashes = False
     return app
+
+
+async def astray(request: Request, error: Exception) -> Response:
+    """What Starlette itself refuses. Who left out /v1 or wrote it twice is told what was meant."""
+    path, known = request.url.path, {path for _, path, _ in ENDPOINTS}
+    for meant in (f"/v1{path}", path.removeprefix("/v1")):
+        if path not in known and meant in known:
+            return answer(404, f"there is nothing at {path!r}, but at {meant!r}; OpenAI clients want a base URL that "
+                               "ends with /v1, once")  # fmt: skip
+    return await refused(request, error)
 
 
 def endpoint_routes(service: Service) -> list[BaseRoute]:
