@@ -105,6 +105,6 @@ def test_log_lines_hold_no_lines_of_others(capsys):
     as_json(access)
     text, parsed = capsys.readouterr().err.splitlines()
     assert "\x1b" not in text
-    assert text.endswith("404 5 B 0.250 s")
+    assert text.endswith(f"404 5 B 0.250 s {'a' * 16}")
     assert json.loads(parsed) == {"time": 0.0, "request": "a" * 16, "client": "127.0.0.1", "method": "GET",
                                   "path": access.path, "status": 404, "bytes": 5, "seconds": 0.25}  # fmt: skip

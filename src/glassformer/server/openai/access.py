@@ -89,7 +89,8 @@ def as_text(access: Access) -> None:
     """A readable line on standard error; an address is escaped, so that it writes no lines or columns of its own."""
     when = time.strftime("%H:%M:%S", time.localtime(access.time))
     path = access.path.encode("unicode_escape").decode().replace(" ", "\\x20")
-    say(f"{when} {access.client} {access.method[:20]} {path} {access.status} {access.bytes} B {access.seconds:.3f} s")
+    what = f"{access.method[:20]} {path} {access.status} {access.bytes} B {access.seconds:.3f} s"
+    say(f"{when} {access.client} {what} {access.request}")
 
 
 def say(line: str) -> None:
