@@ -6,6 +6,7 @@ import sys
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -36,8 +37,8 @@ def report(profile: Profile) -> None:
 
 
 def table_of(title: str, *heads: str) -> Table:
-    """A table whose first column holds names and the others numbers."""
-    table = Table(title=title, title_justify="left")
+    """A table whose first column holds names and the others numbers, narrow enough for 80 columns."""
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=0)
     for number, head in enumerate(heads):
         table.add_column(head, justify="right" if number else "left", no_wrap=True)
     return table
