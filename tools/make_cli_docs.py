@@ -71,10 +71,18 @@ def options(command: click.Command) -> Iterator[str]:
     rows = ["| Flag | Meaning |", "|---|---|"]
     for each in command.params:
         if isinstance(each, click.Option) and not each.hidden:
-            value = "" if each.is_flag else f" {each.metavar or each.type.name.upper()}"
-            flags = "`" + "`, `".join(each.opts) + value + "`"
-            rows.append(f"| {cell(flags)} | {cell(each.help or '')} |")
+            flags = "`" + "`, `".join(each.opts) + value_of(each) + "`"
+            default = f" Default: {each.default}." if each.show_default else ""
+            rows.append(f"| {cell(flags)} | {cell((each.help or '') + default)} |")
     yield "\n".join(rows)
+
+
+def value_of(option: click.Option) -> str:
+    """What follows a flag."""
+    if option.is_flag:
+        return ""
+    choices = "|".join(map(str, option.type.choices)) if isinstance(option.type, click.Choice) else None
+    return f" {option.metavar or choices or option.type.name.upper()}"
 
 
 def cell(text: str) -> str:

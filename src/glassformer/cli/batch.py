@@ -26,7 +26,7 @@ from glassformer.cli.options import (
 )
 from glassformer.cli.progress import shown_progress
 from glassformer.cli.session import Session
-from glassformer.cli.text_input import InputTextError
+from glassformer.cli.text_input import InputTextError, say_what_ends_input
 from glassformer.errors import GlassformerError
 
 if TYPE_CHECKING:
@@ -213,6 +213,7 @@ def opened(file: str) -> Iterator[BinaryIO]:
     if file == "-":
         if sys.stdin is None:
             raise InputTextError("standard input is closed; give a file, or pipe lines in")
+        say_what_ends_input()
         yield sys.stdin.buffer
         return
     try:

@@ -91,11 +91,12 @@ def check_origins(ctx: click.Context, parameter: click.Parameter, value: tuple[s
 @click.option("--allow-network", is_flag=True,
               help="Let --host be an address that other machines reach; whoever does can use the model.")  # fmt: skip
 @click.option("--allow-host", "hosts", multiple=True, metavar="NAME", callback=check_hosts,
-              help="A further name in Host headers that is answered; several times for several.")  # fmt: skip
+              help="A further name in Host headers that is answered. May be repeated.")  # fmt: skip
 @click.option("--allow-origin", "origins", multiple=True, metavar="ORIGIN", callback=check_origins,
-              help="Pages of this origin may use the server (CORS), like https://example.com; * for all.")  # fmt: skip
+              help="Pages of this origin may use the server (CORS), like https://example.com; * for all. "
+                   "May be repeated.")  # fmt: skip
 @click.option("--api-key", "keys", multiple=True, metavar="KEY",
-              help=f"Answer only requests with this key; several times for several. {KEY_VARIABLE} holds one too, "
+              help=f"Answer only requests with this key. May be repeated. {KEY_VARIABLE} holds one too, "
                    "which other users of the machine do not see.")  # fmt: skip
 @click.option("--max-batch", type=click.IntRange(1, 1024), default=64, show_default=True, metavar="N",
               help="Texts that are continued at once.")  # fmt: skip

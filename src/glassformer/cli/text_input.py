@@ -80,9 +80,14 @@ def read_stdin() -> str:
     """
     if sys.stdin is None:
         raise InputTextError("standard input is closed; give the text as an argument, or pipe it in")
-    if terminal.is_terminal(sys.stdin):
-        terminal.note("Reading from the terminal; an end-of-file (Ctrl-D, on Windows Ctrl-Z and Enter) ends the text.")
+    say_what_ends_input()
     return decoded(sys.stdin.buffer.read(), "standard input")
+
+
+def say_what_ends_input() -> None:
+    """Tell a person who is expected to type that it is so."""
+    if terminal.is_terminal(sys.stdin):
+        terminal.note("Reading from the terminal; an end-of-file (Ctrl-D, on Windows Ctrl-Z and Enter) ends the input.")
 
 
 def decoded(data: bytes, name: str) -> str:
