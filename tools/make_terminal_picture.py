@@ -65,8 +65,9 @@ def lines() -> Iterator[tuple[str, str]]:
 def drawing(session: list[tuple[str, str]]) -> str:
     """The session as SVG."""
     width, height = round(COLUMNS * CHARACTER + 2 * MARGIN), len(session) * LINE + 2 * MARGIN
-    rows = [
-        f'<text x="{MARGIN}" y="{MARGIN + LINE * (number + 1) - 5}" fill="{COLOURS[kind]}">{escape(line)}</text>'
+    rows = [  # Chromium does not let texts inherit xml:space
+        f'<text xml:space="preserve" x="{MARGIN}" y="{MARGIN + LINE * (number + 1) - 5}" '
+        f'fill="{COLOURS[kind]}">{escape(line)}</text>'
         for number, (kind, line) in enumerate(session)
         if line
     ]
@@ -76,7 +77,7 @@ def drawing(session: list[tuple[str, str]]) -> str:
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" role="img">',
             "<title>A terminal session with glassformer</title>",
             f'<rect width="{width}" height="{height}" rx="10" fill="#0d1117"/>',
-            f'<g font-family="{fonts}" font-size="14" xml:space="preserve">',
+            f'<g font-family="{fonts}" font-size="14">',
             *rows,
             "</g>",
             "</svg>\n",
