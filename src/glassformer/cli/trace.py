@@ -57,8 +57,9 @@ def command(
 ) -> None:  # fmt: skip
     """Print the surprise of each token of TEXT, what was expected, and each layer's prediction (`-`: standard input).
 
-    The surprise is -log2 of a token's probability given those before it, in bits. A layer's prediction (the logit lens)
-    is what the model would say if the residual stream there were its last.
+    The surprise is -log2 of a token's probability given those before it, in bits; the rank is how many tokens were more
+    probable. A layer's prediction (the logit lens) is what the model would say if the residual stream there were its
+    last.
 
     \b
     glassformer trace "Once upon a time"
