@@ -97,7 +97,7 @@ def test_the_log_holds_nothing_that_steers_a_terminal() -> None:
         assert server.process.wait(10) == 0
         lines = server.said().splitlines()
     assert len(lines) == 4, lines
-    assert all(line.isascii() and line.isprintable() and line.count(" ") == 8 for line in lines)
+    assert all(line.isascii() and line.isprintable() and line.count(" ") == 9 for line in lines), lines
     assert max(map(len, lines)) < 1000
 
 
