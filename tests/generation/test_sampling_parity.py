@@ -58,7 +58,8 @@ def test_filters(transformers: Any, seed: int) -> None:
         assert_same(filters.top_k(logits, k), reference(transformers.TopKLogitsWarper(k), logits))
     for p in (0.05, 0.3, 0.5, 0.9, 0.95, 0.99):
         assert_same(filtered(filters.top_p, logits, p), reference(transformers.TopPLogitsWarper(p), logits))
-        assert_same(filtered(filters.typical, logits, p), reference(transformers.TypicalLogitsWarper(p), logits))
+        typical = filtered(lambda weights, mass: filters.typical(weights, logits, mass), logits, p)
+        assert_same(typical, reference(transformers.TypicalLogitsWarper(p), logits))
         assert_same(filtered(filters.min_p, logits, p), reference(transformers.MinPLogitsWarper(p), logits))
 
 
