@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "server"))
 
 import httpx
 from openai_server import running, soon
+from server_process import everything
 
 import glassformer
 from glassformer.generation.scheduler import Limits
@@ -85,18 +86,6 @@ def opened(server, data=b""):
     found = socket.create_connection(("127.0.0.1", server.port), timeout=10)
     found.sendall(data)
     return found
-
-
-def everything(connection):
-    """What the server sends until it closes the connection."""
-    parts = []
-    with connection:
-        try:
-            while part := connection.recv(1 << 16):
-                parts.append(part)
-        except ConnectionResetError:
-            pass
-    return b"".join(parts)
 
 
 def crowd(server, count):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from glassformer.batch.lines import Line
+from glassformer.formats.strict_json import finite
 from glassformer.generation.continuation import Generation
 from glassformer.generation.model import TextModel
 from glassformer.generation.network import Float32
@@ -76,8 +76,3 @@ def score(line: Line, named: Mapping[str, object], found: Score) -> Result:
 def embedding(line: Line, named: Mapping[str, object], ids: Sequence[int], vector: Float32) -> Result:
     """A text as a vector [n_embd]."""
     return Result.of(line, {**named, "prompt_tokens": len(ids), "embedding": vector.tolist()}, len(ids))
-
-
-def finite(value: float) -> float | None:
-    """A number that JSON has; None for one that it has not."""
-    return value if math.isfinite(value) else None

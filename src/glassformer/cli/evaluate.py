@@ -133,18 +133,18 @@ def _json(found: Evaluation, model: Model) -> dict[str, object]:
 
 
 def _compared(found: Evaluation, other: Comparison, model: Model) -> dict[str, object]:
+    from glassformer.formats.strict_json import finite
+
     worst = []
     for each in other.worst:
         before, token, top, against_top = _texts(found, each, model)
         place = {"document": each.document, "place": each.place, "before": before, "token": token}
-        worst.append({**place, "kl": _finite(each.kl), "top": top, "against_top": against_top})
+        worst.append({**place, "kl": finite(each.kl), "top": top, "against_top": against_top})
     estimates = {"perplexity": other.perplexity, "kl": other.kl, "same_top": other.same_top}
     return {**{key: x for name, each in estimates.items() for key, x in _estimate(name, each).items()}, "worst": worst}
 
 
 def _estimate(name: str, estimate: Estimate) -> dict[str, float | None]:
-    return {name: _finite(estimate.value), f"{name}_error": _finite(estimate.error)}
+    from glassformer.formats.strict_json import finite
 
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    return {name: finite(estimate.value), f"{name}_error": finite(estimate.error)}

@@ -60,18 +60,16 @@ def command(
 
 def _json(text: str, score: Score, rows: list[Row]) -> dict[str, object]:
     """The object that `score --json` prints; what is infinite becomes null."""
+    from glassformer.formats.strict_json import finite
+
     return {
         "text": text,
         "ids": list(score.ids),
         "tokens": [piece.decode("utf-8", "replace") for _, piece, _ in rows],
-        "logprobs": [_finite(value) for _, _, value in rows],
-        "total": _finite(score.total),
-        "perplexity": _finite(score.perplexity),
+        "logprobs": [None if value is None else finite(value) for _, _, value in rows],
+        "total": finite(score.total),
+        "perplexity": finite(score.perplexity),
     }
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
 
 
 def _summary(score: Score) -> str:

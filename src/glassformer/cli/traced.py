@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from glassformer.cli.encoded import literal
+from glassformer.formats.strict_json import finite
 
 if TYPE_CHECKING:
     from glassformer.introspect.lens import LogitLens
@@ -91,11 +92,6 @@ class Traced:
             "tokens": [row.as_json() for row in self.rows],
             "lens": [each.as_json() for each in self.lens],
         }
-
-
-def finite(value: float) -> float | None:
-    """A number as JSON has it."""
-    return value if math.isfinite(value) else None
 
 
 def traced(model: Model, prompt: str, new_tokens: int, positions: Positions, top: int) -> Traced:

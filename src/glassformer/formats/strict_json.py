@@ -35,6 +35,11 @@ def brief(value: object) -> str:
     return text if len(text) <= 240 else f"{text[:237]}..."
 
 
+def finite(value: float) -> float | None:
+    """A number that JSON has; None for one that it has not."""
+    return value if math.isfinite(value) else None
+
+
 def parse_object(data: bytes) -> dict[str, object]:
     """The JSON object that the UTF-8 bytes spell.
 

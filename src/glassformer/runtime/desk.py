@@ -71,7 +71,7 @@ class Wish:
     mask: Float32 | None = None
 
 
-class Scratch:
+class Workspace:
     """What is written and read again while one token is chosen; see `sampling.place` for each array."""
 
     def __init__(self, size: int) -> None:
@@ -91,8 +91,8 @@ class Desk:
     state, wishes, numbers, tokens, chances: see `glassformer.kernels.filtering` and `sampling.place`.
     """
 
-    def __init__(self, size: int, most: int, scratch: Scratch) -> None:
-        self.size, self.scratch = size, scratch
+    def __init__(self, size: int, most: int, workspace: Workspace) -> None:
+        self.size, self.workspace = size, workspace
         self.state = np.zeros(filtering.STATE, np.int64)
         self.wishes = np.zeros(filtering.WISHES, np.float64)
         self.marks = np.zeros(filtering.MARKS, np.float32)
@@ -117,7 +117,7 @@ class Desk:
 
     def launches(self, allowed: Float32, logits: Float32, row: Row) -> Iterator[Launch]:
         """What chooses a token out of logits [size]."""
-        size, work, parts, at = self.size, WORK * self.size, self.scratch.parts, self.scratch
+        size, work, parts, at = self.size, WORK * self.size, self.workspace.parts, self.workspace
         desk, own = (at.desk, at.room), (self.state, self.marks)
         said, some = (allowed, logits, at.masked, size), (*own, at.tally, size, *desk)
         survey = allowed, self.mask, logits, at.masked, size, self.state, at.peaks

@@ -15,10 +15,10 @@ import numpy.typing as npt
 from glassformer.kernels import candidates, filtering, sampling
 from glassformer.kernels.attention import POSITION
 from glassformer.runtime.arrays import Float32, ShapeError, as_float32
-from glassformer.runtime.desk import Cut, Desk, Row, Scratch, Wish
+from glassformer.runtime.desk import Cut, Desk, Row, Wish, Workspace
 from glassformer.runtime.executor import Eager
 from glassformer.runtime.plan import Plan
-from glassformer.runtime.side_by_side import SideBySide, plan_of, point, scopes
+from glassformer.runtime.side_by_side import SideBySide, plan_of, planned, point
 from glassformer.simd.kernel import Kernel, Loaded, address_of
 
 Int32 = npt.NDArray[np.int32]
@@ -36,12 +36,12 @@ class Sampler:
 
     def __init__(self, size: int, executor: Eager | None = None) -> None:
         self.size, self.executor = size, executor or Eager(1)
-        self._desk = Desk(size, MOST, Scratch(size))
+        self._desk = Desk(size, MOST, Workspace(size))
         self._mask: Float32 | None = None
         self._behind: tuple[Float32, Plan] | None = None
         self._loaded: dict[Kernel, Loaded] = {}
-        logs, _, near, spare = self._desk.scratch.desk
-        self._leading = logs, near, spare, self._desk.scratch.ids, np.empty(3, np.int64)
+        logs, _, near, spare = self._desk.workspace.desk
+        self._leading = logs, near, spare, self._desk.workspace.ids, np.empty(3, np.int64)
         # Addresses are taken once: taking one costs as much as a pass over the logits.
         self._leading_memory = self._leading if self.executor.as_python else tuple(map(address_of, self._leading))
 
@@ -121,8 +121,7 @@ class Sampler:
         """
         if self._behind is None or self._behind[0] is not logits:
             row: Row = ids, positions, tiles.reshape(-1)[POSITION:]
-            launches = list(self._desk.launches(logits, logits, row))
-            self._behind = logits, Plan(self.executor, launches, scopes(launches), [], self.executor.threads)
+            self._behind = logits, planned(self.executor, self._desk.launches(logits, logits, row))
         if self._mask is not None:
             self._behind[1].point(self._desk.mask, self._mask)
         return self._behind[1]
@@ -133,7 +132,7 @@ class Sampler:
             return []
         x = self._checked(logits)
         found = self._run(candidates.leading, (x, self.size, min(count, self.size), *self._leading_memory))
-        ids: list[int] = self._desk.scratch.ids[:found].tolist()
+        ids: list[int] = self._desk.workspace.ids[:found].tolist()
         return sorted(ids, key=lambda token: -x[token])  # stable, and the ids come in ascending order
 
     def log_probabilities(self, logits: Float32, ids: Sequence[int]) -> list[float]:

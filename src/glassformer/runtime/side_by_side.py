@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from glassformer.kernels.launch import RECORD, run_lists
 from glassformer.runtime.arrays import Float32
-from glassformer.runtime.desk import Desk, Scratch, Wish
+from glassformer.runtime.desk import Desk, Wish, Workspace
 from glassformer.runtime.executor import Eager, Launch
 from glassformer.runtime.plan import Plan
 
 TEXTS = 16  # that are chosen for in one native call, at most
 
 
-def scopes(launches: Sequence[Launch]) -> list[str]:
-    """The part of the model that launches of a choice belong to."""
-    return ["sampling"] * len(launches)
+def planned(executor: Eager, launches: Iterable[Launch]) -> Plan:
+    """Launches that choose tokens, on buffers of their own, as a plan."""
+    listed = list(launches)
+    return Plan(executor, listed, ["sampling"] * len(listed), [], executor.threads)
 
 
 def plan_of(executor: Eager, desk: Desk) -> Plan:
     """What chooses a token at a desk; `point` says out of what."""
-    launches = list(desk.launches(desk.allowed, desk.logits, desk.row))
-    return Plan(executor, launches, scopes(launches), [], executor.threads)
+    return planned(executor, desk.launches(desk.allowed, desk.logits, desk.row))
 
 
 def point(plan: Plan, desk: Desk, allowed: Float32, logits: Float32, mask: Float32 | None) -> None:
@@ -40,10 +40,10 @@ class SideBySide:
 
     def __init__(self, size: int, executor: Eager) -> None:
         self.size, self.executor = size, executor
-        scratches = [Scratch(size) for _ in range(min(executor.threads, TEXTS))]
-        self.desks = [Desk(size, 1, scratches[place % len(scratches)]) for place in range(TEXTS)]
+        workspaces = [Workspace(size) for _ in range(min(executor.threads, TEXTS))]
+        self.desks = [Desk(size, 1, workspaces[place % len(workspaces)]) for place in range(TEXTS)]
         self.plans = [plan_of(executor, desk) for desk in self.desks]
-        self.lists = len(scratches)
+        self.lists = len(workspaces)
         self._launches: dict[int, Plan] = {}
 
     def choose(self, logits: Float32, wishes: Sequence[Wish]) -> list[tuple[int, float] | None]:
@@ -66,5 +66,5 @@ class SideBySide:
             records: npt.NDArray[np.int64] = np.concatenate([part for each in lists for part in each])
             ends = np.cumsum([0] + [sum(len(part) for part in each) for each in lists], dtype=np.int64)
             launch = Launch(run_lists.specialise(), (records, ends), len(lists), texts * self.size * RECORD)
-            self._launches[texts] = Plan(self.executor, [launch], scopes([launch]), [], self.executor.threads)
+            self._launches[texts] = planned(self.executor, [launch])
         return self._launches[texts]
