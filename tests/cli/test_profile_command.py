@@ -28,7 +28,7 @@ def test_json_has_both_parts(cli: Any) -> None:
 
 def test_tables_name_operations_layers_and_threads(cli: Any) -> None:
     out = cli(*QUICK).out
-    for text in ("prompt: 9 tokens", "decode: 4 tokens", "attn attention", "between launches", "Python between calls",
+    for text in ("prompt: 9 tokens", "decode: 4 tokens", "attn attention", "between launches", "choosing and Python",
                  "blocks.5", "waiting for others", "This machine reads"):  # fmt: skip
         assert text in out
     tables = [line for line in out.splitlines() if not line.startswith(("prompt", "decode", "This machine"))]

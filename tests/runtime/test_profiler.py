@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from glassformer.kernels.launch import BEGAN, ENDED, TIMED, TIMES, WORKED
+from glassformer.kernels.launch import BEGAN, ENDED, TIMED, TIMES, WORD, WORKED
 from glassformer.models.config import GPT2Config
 from glassformer.models.gpt2 import GPT2
 from glassformer.models.load import load_network
@@ -21,6 +21,7 @@ from glassformer.runtime.machine import Machine
 from glassformer.runtime.plan import Recorder
 from glassformer.runtime.profile import Anchor, Line, Listing, Profile, Replay, launch_spans
 from glassformer.runtime.profiler import ProfileError, profile
+from glassformer.runtime.sampling import MOST, Sampler
 
 STORY = Path(__file__).parents[2] / "src" / "glassformer" / "models" / "story"
 MACHINE = Machine(10.0, 100.0, 400.0)
@@ -186,10 +187,57 @@ def test_list_longer_than_the_room_for_times() -> None:
         y = ops.add(x, x)
     plan = recorder.plan([y])
     with profile(executor) as found:
+        plan.replay_unseen()
         plan.replay()
+    assert len(found.replays) == 1
     assert found.replays[0].times.shape == (2, TIMED + 5, TIMES)
     assert (found.replays[0].times[0, :, WORKED] > 0).all()
     assert sum(line.calls for line in found.operations()) == TIMED + 5
+
+
+def test_what_is_not_measured_has_the_same_workers() -> None:
+    """Choosing tokens is not the model's work. Workers beside those of the profile would take their processors."""
+    executor, logits = Eager(2), np.linspace(0, 1, 200_000, dtype=np.float32)
+    sampler = Sampler(len(logits), executor)
+    own = executor.pool()
+    before = own.control[WORD]
+    assert sampler.choose(logits) is not None
+    assert own.control[WORD] != before
+    before = own.control[WORD]
+    with profile(executor) as found:
+        chosen = sampler.choose(logits)
+    assert chosen is not None
+    assert chosen[0] == len(logits) - 1
+    assert own.control[WORD] == before
+    assert not found.replays
+
+
+def test_passes_of_one_native_call_are_told_apart(network: GPT2) -> None:
+    """Choosing a token lies between them."""
+    cache, sampler = network.new_cache(64), network.sampler()
+
+    def decode(count: int) -> list[Any]:
+        cache.truncate(0)
+        network.forward(ids(10), cache)
+        sampler.ask(None, [])
+        network.decode(7, cache, sampler, count)
+        return sampler.found()
+
+    plain = decode(MOST)
+    with profile(network.ops.executor) as found:
+        assert decode(MOST) == plain
+    assert [replay.rows for replay in found.replays] == [10] + [1] * MOST
+    assert [replay.row_keys for replay in found.replays] == [55, *range(11, 11 + MOST)]
+    moments = [moment for replay in found.replays for moment in (replay.began, replay.ended, replay.left)]
+    assert moments == sorted(moments)
+    passes, names = found.decode, found.replays[1].listing.operations
+    assert all(line.calls == MOST * names.count(line.name) for line in passes.operations())
+    assert not any(line.name.startswith("sampling") for line in passes.operations())
+    spans = passes.spans()
+    assert spans.launches > 0
+    assert spans.between_launches > 0
+    assert spans.python > 0
+    assert spans.total == pytest.approx((found.replays[-1].ended - found.replays[1].began) / 1e9, rel=0.2)
 
 
 def test_profile_within_a_profile_is_refused(network: GPT2) -> None:
@@ -257,7 +305,7 @@ def test_positions_that_attention_looks_at() -> None:
 
 @pytest.mark.slow
 def test_watching_costs_little(tmp_path: Path) -> None:
-    """Under 3 % of a decode step of the 124M shape: the better steps of both, taking turns."""
+    """Under 3 % of a decode step of the 124M shape, one by one and choosing on the way: the better ones, in turns."""
     from glassformer.formats.safetensors import save_safetensors
     from glassformer.models.config import expected_tensors
 
@@ -267,7 +315,7 @@ def test_watching_costs_little(tmp_path: Path) -> None:
     save_safetensors(tmp_path / "model.safetensors", tensors)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2", "tie_word_embeddings": True}))
     network = load_network(tmp_path, dtype="q8")
-    cache = network.new_cache(64)
+    cache, sampler = network.new_cache(64), network.sampler()
 
     def steps() -> list[float]:
         cache.truncate(0)
@@ -277,14 +325,22 @@ def test_watching_costs_little(tmp_path: Path) -> None:
             moments.append(time.perf_counter())
         return [b - a for a, b in pairwise(moments)][4:]  # the first ones wake the workers
 
-    steps()
-    plain: list[float] = []
-    watched: list[float] = []
-    with profile(network.ops.executor):
-        profiler = network.ops.executor.watch
-        for _ in range(60):
-            network.ops.executor.watch = None
-            plain += steps()
-            network.ops.executor.watch = profiler
-            watched += steps()
-    assert np.percentile(watched, 10) < 1.03 * np.percentile(plain, 10)
+    def strides() -> list[float]:
+        cache.truncate(0)
+        sampler.ask(None, [])
+        start = time.perf_counter()
+        network.decode(1, cache, sampler, MOST)
+        return [(time.perf_counter() - start) / MOST]
+
+    for run in (steps, strides):
+        run()
+        plain: list[float] = []
+        watched: list[float] = []
+        with profile(network.ops.executor):
+            profiler = network.ops.executor.watch
+            for _ in range(60):
+                network.ops.executor.watch = None
+                plain += run()
+                network.ops.executor.watch = profiler
+                watched += run()
+        assert np.percentile(watched, 10) < 1.03 * np.percentile(plain, 10), run.__name__

@@ -53,7 +53,7 @@ def operations_table(title: str, part: Profile, machine: Machine) -> Table:
                      "of peak")  # fmt: skip
     for line in part.operations():
         table.add_row(*cells(line, calls, spans.total, machine))
-    for name, seconds in (("between launches", spans.between_launches), ("Python between calls", spans.python)):
+    for name, seconds in (("between launches", spans.between_launches), ("choosing and Python", spans.python)):
         table.add_row(name, "", f"{1e6 * seconds / calls:.1f}", percent(seconds, spans.total))
     return table
 

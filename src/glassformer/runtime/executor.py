@@ -61,10 +61,16 @@ class Launch:
 
 
 class Watch(Protocol):
-    """Stands between an executor and its threads for a while, to measure what they do."""
+    """Stands between an executor and its threads for a while, to measure what they do.
 
-    def replay(self, plan: Any) -> None:
-        """Run a plan."""
+    pool: the workers meanwhile, for what is not measured too: two pools would share the processors.
+    """
+
+    @property
+    def pool(self) -> WorkerPool: ...
+
+    def replay(self, plan: Any, times: int, behind: Any) -> None:
+        """Run a plan, and another one behind it, which is not measured, so many times."""
 
     def run(self, launch: Launch, share: int) -> None:
         """Run a launch, `share` as in `claim_share`; 0: the calling thread does all."""
@@ -133,6 +139,9 @@ class Eager:
 
     def pool(self) -> WorkerPool:
         """The workers, started when first needed, and anew in a forked child, which inherits none."""
+        watch = self.watch
+        if watch is not None:
+            return watch.pool
         if self._process != os.getpid():
             with self._lock:
                 if self._process != os.getpid():

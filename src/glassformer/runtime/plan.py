@@ -149,31 +149,24 @@ class Plan:
     def replay(self, times: int = 1, behind: Plan | None = None) -> None:
         """Run all launches in order, and those of another plan behind them, so many times; returns when all is done.
 
-        Nobody who looks on is told of that other plan.
+        Who looks on measures this plan and not the other, which makes the next pass's row.
         """
-        if self.executor.as_python or self.executor.watch is not None:
+        if self.executor.as_python:
             for _ in range(times):
-                self._replay_watched()
+                self._run_each()
                 if behind is not None:
                     behind.replay_unseen()
-        elif behind is None:
-            self.executor.replay(self.records)
+        elif self.executor.watch is not None:
+            self.executor.watch.replay(self, times, behind)
         else:
-            self.executor.replay(self._records_with(behind, times))
+            self.executor.replay(self.listed(times, behind))
 
     def replay_unseen(self) -> None:
-        """Run all launches in order, and tell nobody who looks on: they are not of the model."""
+        """Run all launches in order, and let nobody who looks on measure them: they are not of the model."""
         if self.executor.as_python:
             self._run_each()
         else:
             self.executor.replay(self.records)
-
-    def _replay_watched(self) -> None:
-        """Run all launches where somebody looks on, or as Python."""
-        if self.executor.watch is not None:
-            self.executor.watch.replay(self)
-        else:
-            self._run_each()
 
     def _run_each(self) -> None:
         """Run launch after launch as Python."""
@@ -182,8 +175,10 @@ class Plan:
             arguments = tuple(pointed.get(id(a), a) for a in launch.arguments)
             self.executor.run(replace(launch, arguments=arguments))
 
-    def _records_with(self, behind: Plan, times: int) -> npt.NDArray[np.int64]:
+    def listed(self, times: int, behind: Plan | None) -> npt.NDArray[np.int64]:
         """The records and those of another plan behind them, so many times. Those made last are kept."""
+        if behind is None:
+            return self.records if times == 1 else np.tile(self.records, (times, 1))
         if self._runs is None or self._runs[0] is not behind:
             self._runs = behind, {}
         kept = self._runs[1]

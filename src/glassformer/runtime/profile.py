@@ -56,7 +56,7 @@ class Listing:
 
 @dataclass(frozen=True, eq=False)
 class Replay:
-    """One native call. Times in ns of time.perf_counter_ns; `left` is when its noting was done.
+    """One pass. Times in ns of time.perf_counter_ns; `left` is when its noting was done, if it was the last of a call.
 
     times: [threads, launches, TIMES] ticks. tiles: [tiles, TILE], what attention looks at.
     """
@@ -135,7 +135,11 @@ class ThreadTime:
 
 @dataclass(frozen=True)
 class Spans:
-    """Seconds of the whole: in launches, between launches of one call, and in Python between calls."""
+    """Seconds of the whole: in launches, between launches of one pass, and between passes.
+
+    Attributes:
+        python: choosing tokens, and all that Python does.
+    """
 
     launches: float
     between_launches: float

@@ -13,13 +13,13 @@ import numpy.typing as npt
 
 from glassformer.errors import GlassformerError
 from glassformer.kernels import launch as protocol
-from glassformer.kernels.attention import TILE
+from glassformer.kernels.attention import POSITION, TILE
 from glassformer.kernels.probe import ticks
 from glassformer.runtime.cpus import pinning
 from glassformer.runtime.executor import Eager, Launch
 from glassformer.runtime.machine import resident_bytes
 from glassformer.runtime.plan import Plan
-from glassformer.runtime.profile import Anchor, Listing, Profile, Replay
+from glassformer.runtime.profile import Anchor, Listing, Profile, Replay, launch_spans
 from glassformer.runtime.threads import WorkerPool
 from glassformer.simd.target import Target
 
@@ -52,6 +52,12 @@ class TimedPool(WorkerPool):
         while self.control[protocol.PARKED + 8 :: 8][: self.threads - 1].any() and time.monotonic() < until:
             time.sleep(1e-4)
 
+    def replay(self, records: Int64) -> None:
+        """Run launches of which nobody wants the times."""
+        with self.noting:
+            for first in range(0, len(records), protocol.TIMED):
+                super().replay(records[first : first + protocol.TIMED])
+
     def timed(self, records: Int64) -> tuple[int, int, Int64]:
         """Run launches: when the native call began and ended (ns), and ticks [threads, launches, TIMES]."""
         parts: list[Int64] = []
@@ -61,7 +67,7 @@ class TimedPool(WorkerPool):
                 part = records[first : first + protocol.TIMED]
                 self.times[:, : len(part)] = 0
                 start = time.perf_counter_ns()
-                self.replay(part)
+                super().replay(part)
                 ended = time.perf_counter_ns()
                 began = began or start
                 parts.append(self.times[:, : len(part)].copy())
@@ -77,12 +83,17 @@ class Profiler:
         self.looked = 0  # at memory, in ns
         self.listings: dict[int, tuple[Plan, Listing]] = {}  # the plan is kept, so that no other takes its id
 
-    def replay(self, plan: Plan) -> None:
-        """Run a plan and note its times."""
+    def replay(self, plan: Plan, times: int, behind: Plan | None) -> None:
+        """Run a plan and another one behind it so many times, and note the first one's times."""
         if id(plan) not in self.listings:
             names = tuple(kernel.owner.name for kernel in plan.kernels)
             self.listings[id(plan)] = plan, Listing(names, plan.scopes, plan.costs, plan.records[:, 3] == 0)
-        self.note(plan.records, self.listings[id(plan)][1], NO_TILES if plan.tiles is None else plan.tiles)
+        listing, tiles = self.listings[id(plan)][1], NO_TILES if plan.tiles is None else plan.tiles.copy()
+        room = max(1, protocol.TIMED // len(plan.listed(1, behind)))  # passes in one native call
+        for first in range(0, times, room):
+            count = min(room, times - first)
+            self.note(plan.listed(count, behind), count, listing, tiles)
+            tiles[:, POSITION] += count
 
     def run(self, launch: Launch, share: int) -> None:
         """Run a launch by itself and note its times."""
@@ -90,16 +101,34 @@ class Profiler:
         block = loaded.pack(launch.arguments)
         memory = ctypes.create_string_buffer(block, len(block))
         record = np.array([[loaded.address, ctypes.addressof(memory), launch.tasks, share, 0, 0]], np.int64)
-        self.note(record, Listing((launch.kernel.owner.name,), ("",), (launch.least,), record[:, 3] == 0), NO_TILES)
+        listing = Listing((launch.kernel.owner.name,), ("",), (launch.least,), record[:, 3] == 0)
+        self.note(record, 1, listing, NO_TILES)
 
-    def note(self, records: Int64, listing: Listing, tiles: Int64) -> None:
-        """Run records; what is done beside is as little as can be, since the model waits for it."""
+    def note(self, records: Int64, count: int, listing: Listing, tiles: Int64) -> None:
+        """Run records of so many passes; what is done beside is as little as can be, since the model waits for it."""
         began, ended, times = self.pool.timed(records)
         if ended - self.looked > MEMORY_EVERY:  # files are slow: other threads take over while one is read
             self.profile.memory.append((ended, resident_bytes()))
             self.looked = ended
-        left = time.perf_counter_ns()
-        self.profile.replays.append(Replay(listing, began, ended, left, times, tiles.copy()))
+        passes = times.reshape(times.shape[0], count, -1, protocol.TIMES)
+        seen = passes[:, :, : len(listing.names)]
+        for place, (begin, end) in enumerate(moments(passes, len(listing.names), began, ended)):
+            at = tiles.copy()
+            at[:, POSITION] += place  # each pass reads the token behind that of the one before
+            left = time.perf_counter_ns() if place == count - 1 else end
+            self.profile.replays.append(Replay(listing, begin, end, left, seen[:, place], at))
+
+
+def moments(passes: Int64, measured: int, began: int, ended: int) -> list[tuple[int, int]]:
+    """When each pass of one native call began and ended, in ns; behind its first launches is what is not measured.
+
+    passes: [threads, passes, launches, TIMES]. The call's begin and end are known on both clocks.
+    """
+    first, last = launch_spans(passes.swapaxes(0, 1))  # [passes, launches] both, ticks
+    start, stop = first[0, 0], last[-1, -1]
+    ticks = np.stack([first[:, 0], last[:, measured - 1]], axis=1)  # [passes, 2]
+    found = began + (ticks - start) * ((ended - began) / max(1, int(stop - start)))
+    return [(round(begin), round(end)) for begin, end in found.tolist()]
 
 
 def anchor() -> Anchor:

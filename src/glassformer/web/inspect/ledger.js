@@ -79,7 +79,7 @@ export const ledger = {
     const told = { bytes: "read and written at least, a call", "of read": "of what memory gives; above 100 % the data lay in a cache", "of peak": "of the fused multiply-adds that all threads can do", kernel: "where it is written; the operation's name shows its machine code" };
     const heads = ["operation", "launches", "µs/call", "% of time", "", "bytes", "GB/s", "of read", "GFLOP/s", "of peak", "kernel"];
     const rows = part.operations.map((line) => this.row(line, part, total));
-    const gaps = [["between launches", part.seconds.between_launches], ["Python between calls", part.seconds.python]].map(([name, time]) =>
+    const gaps = [["between launches", part.seconds.between_launches], ["choosing and Python", part.seconds.python]].map(([name, time]) =>
       h("tr", {}, h("td", {}, name), h("td"), h("td", {}, (1e6 * time / part.calls).toFixed(1)), h("td", {}, (100 * time / total).toFixed(1)), h("td", { colspan: 7 })));
     this.table.replaceChildren(h("thead", {}, h("tr", {}, ...heads.map((text) => h("th", { scope: "col", title: told[text] }, text)))), h("tbody", {}, ...rows, ...gaps));
   },
