@@ -326,11 +326,14 @@ def test_watching_costs_little(tmp_path: Path) -> None:
         return [b - a for a, b in pairwise(moments)][4:]  # the first ones wake the workers
 
     def strides() -> list[float]:
-        cache.truncate(0)
-        sampler.ask(None, [])
-        start = time.perf_counter()
-        network.decode(1, cache, sampler, MOST)
-        return [(time.perf_counter() - start) / MOST]
+        found = []
+        for _ in range(3):
+            cache.truncate(0)
+            sampler.ask(None, [])
+            start = time.perf_counter()
+            network.decode(1, cache, sampler, MOST)
+            found.append((time.perf_counter() - start) / MOST)
+        return found[1:]
 
     for run in (steps, strides):
         run()

@@ -79,14 +79,15 @@ def wait(control: Pointer[i64], thread: i64) -> None:
 
 @kernel
 def run_tasks(
-    control: Pointer[i64], thread: i64, entry: i64, arguments: i64, first: i64, last: i64, *, PROFILE: bool
+    control: Pointer[i64], thread: i64, number: i64, entry: i64, arguments: i64, first: i64, last: i64, *, PROFILE: bool
 ) -> None:
-    """Run tasks of the current launch, and write down when, where launches are timed."""
+    """Run tasks of a launch, `number` in its list, and write down when, where launches are timed."""
     if PROFILE:
         began = clock()
         call_entry(entry, arguments, first, last)
         ended = clock()
-        times = control + (PARKED + 8 * control[THREADS] + TIMES * (thread * TIMED + control[LAUNCH]))
+        times = control + (PARKED + 8 * control[THREADS] + TIMES * (thread * TIMED + number))
+        prefetch(times + 8 * TIMES)  # of launches to come: weights have swept them out of the caches
         if times[WORKED] == 0:
             times[BEGAN] = began
         times[ENDED] = ended
@@ -114,7 +115,8 @@ def share(control: Pointer[i64], generation: i64, thread: i64, *, PROFILE: bool 
         # Had the leader begun to write the next launch since the word was read, the exchange fails: it closes the word
         # before it writes TASKS, and both writes are atomic, so whoever saw the new number finds the word closed.
         if compare_exchange(control + WORD, word, word + (last - first)) == word:
-            run_tasks(control, thread, control[ENTRY], control[ARGUMENTS], first, last, PROFILE=PROFILE)
+            number = control[LAUNCH] if PROFILE else i64(0)
+            run_tasks(control, thread, number, control[ENTRY], control[ARGUMENTS], first, last, PROFILE=PROFILE)
             atomic_add(control + DONE, last - first)
 
 
@@ -139,11 +141,11 @@ def replay(control: Pointer[i64], records: Pointer[i64], count: i64, *, PROFILE:
     """The leader: run a list of launches, each after the one before it is done, with whatever workers are awake."""
     for i in range(count):
         record = records + i * RECORD
-        if PROFILE:
-            control[LAUNCH] = i  # nobody reads it: the launch before is done
         if record[3] == 0:
-            run_tasks(control, 0, record[0], record[1], 0, record[2], PROFILE=PROFILE)
+            run_tasks(control, 0, i, record[0], record[1], 0, record[2], PROFILE=PROFILE)
         else:
+            if PROFILE:
+                control[LAUNCH] = i  # nobody reads it: the launch before is done
             share(control, announce(control, record), 0, PROFILE=PROFILE)
             while atomic_load(control + DONE) < record[2]:
                 wait(control, 0)

@@ -155,7 +155,7 @@ class Spans:
 class Profile:
     """What was noted, and what it comes to; `whole` is what this is a part of.
 
-    memory: moments (ns of time.perf_counter_ns) and bytes of the process at them.
+    replays: known when the profile has ended. memory: moments (ns of time.perf_counter_ns) and bytes of the process.
     """
 
     executor: Eager

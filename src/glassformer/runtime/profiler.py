@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -81,6 +82,7 @@ class Profiler:
         self.executor, self.profile = executor, profile
         self.pool = TimedPool(executor.threads, executor.target, pin=pinning())
         self.looked = 0  # at memory, in ns
+        self.calls: list[Call] = []
         self.listings: dict[int, tuple[Plan, Listing]] = {}  # the plan is kept, so that no other takes its id
 
     def replay(self, plan: Plan, times: int, behind: Plan | None) -> None:
@@ -110,25 +112,45 @@ class Profiler:
         if ended - self.looked > MEMORY_EVERY:  # files are slow: other threads take over while one is read
             self.profile.memory.append((ended, resident_bytes()))
             self.looked = ended
-        passes = times.reshape(times.shape[0], count, -1, protocol.TIMES)
-        seen = passes[:, :, : len(listing.names)]
-        for place, (begin, end) in enumerate(moments(passes, len(listing.names), began, ended)):
-            at = tiles.copy()
-            at[:, POSITION] += place  # each pass reads the token behind that of the one before
-            left = time.perf_counter_ns() if place == count - 1 else end
-            self.profile.replays.append(Replay(listing, begin, end, left, seen[:, place], at))
+        left = time.perf_counter_ns()
+        self.calls.append(Call(listing, count, began, ended, left, times, tiles.copy()))
 
 
-def moments(passes: Int64, measured: int, began: int, ended: int) -> list[tuple[int, int]]:
-    """When each pass of one native call began and ended, in ns; behind its first launches is what is not measured.
+@dataclass(frozen=True, eq=False)
+class Call:
+    """A native call of `count` passes, as it is noted.
 
-    passes: [threads, passes, launches, TIMES]. The call's begin and end are known on both clocks.
+    times: [threads, launches of all passes, TIMES] ticks. tiles: of the first pass.
     """
-    first, last = launch_spans(passes.swapaxes(0, 1))  # [passes, launches] both, ticks
-    start, stop = first[0, 0], last[-1, -1]
-    ticks = np.stack([first[:, 0], last[:, measured - 1]], axis=1)  # [passes, 2]
-    found = began + (ticks - start) * ((ended - began) / max(1, int(stop - start)))
-    return [(round(begin), round(end)) for begin, end in found.tolist()]
+
+    listing: Listing
+    count: int
+    began: int
+    ended: int
+    left: int
+    times: Int64
+    tiles: Int64
+
+    def replays(self) -> Iterator[Replay]:
+        """Pass by pass; each reads the token behind that of the one before."""
+        passes = self.times.reshape(len(self.times), self.count, -1, protocol.TIMES)
+        measured = len(self.listing.names)
+        for place, (begin, end) in enumerate(self.moments(passes, measured)):
+            tiles = self.tiles.copy()
+            tiles[:, POSITION] += place
+            left = self.left if place == self.count - 1 else end
+            yield Replay(self.listing, begin, end, left, passes[:, place, :measured], tiles)
+
+    def moments(self, passes: Int64, measured: int) -> list[tuple[int, int]]:
+        """When each pass began and ended, in ns; behind its first launches is what is not measured.
+
+        passes: [threads, passes, launches, TIMES]. The call's begin and end are known on both clocks.
+        """
+        first, last = launch_spans(passes.swapaxes(0, 1))  # [passes, launches] both, ticks
+        start, stop = first[0, 0], last[-1, -1]
+        ticks = np.stack([first[:, 0], last[:, measured - 1]], axis=1)  # [passes, 2]
+        found = self.began + (ticks - start) * ((self.ended - self.began) / max(1, int(stop - start)))
+        return [(round(begin), round(end)) for begin, end in found.tolist()]
 
 
 def anchor() -> Anchor:
@@ -165,3 +187,4 @@ def profile(executor: Eager) -> Iterator[Profile]:
         executor.watch = None
         profiler.pool.close()
         found.end = anchor()
+        found.replays += [replay for call in profiler.calls for replay in call.replays()]
