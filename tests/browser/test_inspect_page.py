@@ -230,7 +230,7 @@ def test_a_sweep(visit, story):
 def test_the_ledger(visit):
     page = visit.open(f"{PLAIN}&tab=ledger&new_tokens=5")
     page.locator("[data-operation]").first.wait_for()
-    assert "4 tokens in 4 calls" in page.locator("#view").inner_text()
+    assert "4 tokens in 4 passes" in page.locator("#view").inner_text()
     assert page.locator("[data-operation='unembed matmul']").count() == 1
     page.locator("[data-operation] button").first.click()
     page.locator("#view pre").wait_for()

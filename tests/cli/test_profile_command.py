@@ -18,8 +18,8 @@ def test_json_has_both_parts(cli: Any) -> None:
     done = cli(*QUICK, "--json")
     assert done.code == 0, done.err
     prefill, decode = done.json["prefill"], done.json["decode"]
-    assert (prefill["tokens"], prefill["calls"]) == (9, 1)
-    assert (decode["tokens"], decode["calls"]) == (4, 4)
+    assert (prefill["tokens"], prefill["passes"]) == (9, 1)
+    assert (decode["tokens"], decode["passes"]) == (4, 4)
     assert [thread["thread"] for thread in decode["thread_times"]] == [0, 1]
     assert decode["machine"]["read_gb_s"] > 0
     assert len(decode["layers"]) == 2 + 2 * 6
@@ -41,7 +41,7 @@ def test_trace_is_written(cli: Any, tmp_path: Path) -> None:
     path = tmp_path / "trace.json"
     assert cli(*QUICK, "--trace", str(path), "--json").code == 0
     events = json.loads(path.read_text(encoding="utf8"))["traceEvents"]
-    assert sum(event["name"].startswith("call ") for event in events) == 5
+    assert sum(event["name"].startswith("pass ") for event in events) == 5
     assert any(event.get("cat") == "blocks.3.mlp" for event in events)
 
 

@@ -151,7 +151,7 @@ def test_trace_has_a_track_for_each_thread(network: GPT2, tmp_path: Path) -> Non
     assert {event["tid"] for event in slices} >= {0, 1}
     assert all(event["dur"] >= 0 and event["ts"] > -100 for event in slices)
     names = {event["args"]["name"] for event in trace["traceEvents"] if event["name"] == "thread_name"}
-    assert names == {"native calls", "thread 0 (leads)", "thread 1"}
+    assert names == {"passes", "thread 0 (leads)", "thread 1"}
     for track in (0, 1, 2):  # slices of a track do not overlap, or Perfetto would drop some
         spans = sorted((e["ts"], e["ts"] + e["dur"]) for e in slices if e["tid"] == track)
         assert all(a[1] <= b[0] + 0.01 for a, b in pairwise(spans))
@@ -161,7 +161,7 @@ def test_json_has_everything(network: GPT2) -> None:
     found = generated(network)
     found.__dict__["machine"] = MACHINE
     told = json.loads(json.dumps(found.decode.as_json(), allow_nan=False))
-    assert (told["calls"], told["tokens"], told["threads"]) == (3, 3, 2)
+    assert (told["passes"], told["tokens"], told["threads"]) == (3, 3, 2)
     assert set(told["seconds"]) == {"launches", "between_launches", "python"}
     assert {"name", "calls", "seconds", "bytes", "flops", "share_of_read", "share_of_peak"} <= set(
         told["operations"][0]

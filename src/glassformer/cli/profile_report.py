@@ -46,52 +46,53 @@ def table_of(title: str, *heads: str) -> Table:
 
 def operations_table(title: str, part: Profile, machine: Machine) -> Table:
     """Operations, the longest first; then what lies between them."""
-    spans, calls = part.spans(), len(part.replays)
+    spans, passes = part.spans(), len(part.replays)
     speed = part.tokens / spans.total if spans.total else 0.0
-    table = table_of(f"{title}: {part.tokens} tokens in {calls} calls, {1e3 * spans.total / calls:.3f} ms each, "
-                     f"{speed:.0f} tokens/s", "operation", "launches", "us/call", "%", "GB/s", "of read", "GFLOP/s",
+    table = table_of(f"{title}: {part.tokens} tokens in {passes} passes, {1e3 * spans.total / passes:.3f} ms each, "
+                     f"{speed:.0f} tokens/s", "operation", "launches", "us/pass", "%", "GB/s", "of read", "GFLOP/s",
                      "of peak")  # fmt: skip
     for line in part.operations():
-        table.add_row(*cells(line, calls, spans.total, machine))
+        table.add_row(*cells(line, passes, spans.total, machine))
     for name, seconds in (("between launches", spans.between_launches), ("choosing and Python", spans.python)):
-        table.add_row(name, "", f"{1e6 * seconds / calls:.1f}", percent(seconds, spans.total))
+        table.add_row(name, "", f"{1e6 * seconds / passes:.1f}", percent(seconds, spans.total))
     return table
 
 
-def cells(line: Line, calls: int, total: float, machine: Machine) -> list[str]:
+def cells(line: Line, passes: int, total: float, machine: Machine) -> list[str]:
     """A row of figures."""
     reads = [f"{line.gigabytes:.1f}", f"{100 * line.share_of_read(machine):.0f} %"] if line.bytes else ["", ""]
     computes = [f"{line.gigaflops:.1f}", f"{100 * line.share_of_peak(machine):.0f} %"] if line.flops else ["", ""]
-    time = f"{1e6 * line.seconds / calls:.1f}"
-    return [line.name, f"{line.calls / calls:.0f}", time, percent(line.seconds, total), *reads, *computes]
+    time = f"{1e6 * line.seconds / passes:.1f}"
+    return [line.name, f"{line.calls / passes:.0f}", time, percent(line.seconds, total), *reads, *computes]
 
 
 def layers_table(title: str, part: Profile, machine: Machine) -> Table:
     """Parts of the model in order, a layer to a row."""
-    calls, total = len(part.replays), part.spans().total
+    passes, total = len(part.replays), part.spans().total
     rows: dict[str, dict[str, Line]] = defaultdict(dict)
     for line in part.layers():
         layer, _, block = line.name.rpartition(".")
         rows[layer or line.name][block] = line
     blocks = list(dict.fromkeys(block for row in rows.values() for block in row if len(row) > 1)) or [""]
-    table = table_of(f"{title}, by layer: us/call", "part", *(block for block in blocks), "all", "%", "GB/s")
+    table = table_of(f"{title}, by layer: us/pass", "part", *(block for block in blocks), "all", "%", "GB/s")
     for name, row in rows.items():
         seconds, size = sum(line.seconds for line in row.values()), sum(line.bytes for line in row.values())
-        each = [f"{1e6 * row[block].seconds / calls:.1f}" if block in row else "" for block in blocks]
+        each = [f"{1e6 * row[block].seconds / passes:.1f}" if block in row else "" for block in blocks]
         speed = f"{size / seconds / 1e9:.1f}" if seconds else ""
-        table.add_row(name, *each, f"{1e6 * seconds / calls:.1f}", percent(seconds, total), speed)
+        table.add_row(name, *each, f"{1e6 * seconds / passes:.1f}", percent(seconds, total), speed)
     return table
 
 
 def threads_table(title: str, part: Profile) -> Table:
-    """What each thread did within the native calls, in microseconds per call."""
-    calls = len(part.replays)
-    table = table_of(f"{title}, by thread: us/call", "thread", "working", "%", "waiting for others",
+    """What each thread did within the passes, in microseconds a pass."""
+    passes = len(part.replays)
+    table = table_of(f"{title}, by thread: us/pass", "thread", "working", "%", "waiting for others",
                      "idle, one works alone", "between launches")  # fmt: skip
     for thread in part.threads():
         total = thread.working + thread.waiting + thread.idle + thread.between
-        times = [f"{1e6 * seconds / calls:.1f}" for seconds in (thread.waiting, thread.idle, thread.between)]
-        table.add_row(str(thread.thread), f"{1e6 * thread.working / calls:.1f}", percent(thread.working, total), *times)
+        spent = (thread.working, thread.waiting, thread.idle, thread.between)
+        working, *times = [f"{1e6 * seconds / passes:.1f}" for seconds in spent]
+        table.add_row(str(thread.thread), working, percent(thread.working, total), *times)
     return table
 
 

@@ -11,12 +11,12 @@ from glassformer.kernels.launch import BEGAN, ENDED, WORKED
 from glassformer.runtime.profile import Profile, Replay
 
 Event = dict[str, Any]
-PROCESS, CALLS = 1, 0  # numbers of the one process, and of the track of native calls; thread t has track t + 1
+PROCESS, PASSES = 1, 0  # numbers of the one process, and of the track of passes; thread t has track t + 1
 
 
 def chrome_trace(profile: Profile) -> dict[str, object]:
     """The object that goes into the file; times in microseconds since the profile began."""
-    return {"traceEvents": [*names(profile), *events(profile)], "displayTimeUnit": "ns"}
+    return {"traceEvents": [*names(profile), *events(profile)]}
 
 
 def write_trace(profile: Profile, path: Path) -> None:
@@ -26,7 +26,7 @@ def write_trace(profile: Profile, path: Path) -> None:
 
 def names(profile: Profile) -> Iterator[Event]:
     """What the tracks are called."""
-    tracks = {CALLS: "native calls", 1: "thread 0 (leads)"}
+    tracks = {PASSES: "passes", 1: "thread 0 (leads)"}
     tracks |= {thread + 1: f"thread {thread}" for thread in range(1, profile.executor.threads)}
     yield {"ph": "M", "name": "process_name", "pid": PROCESS, "args": {"name": "glassformer"}}
     for track, name in tracks.items():
@@ -35,12 +35,12 @@ def names(profile: Profile) -> Iterator[Event]:
 
 
 def events(profile: Profile) -> Iterator[Event]:
-    """Native calls, the launches in them on each thread that took part, and the process's memory."""
+    """Passes, the launches in them on each thread that took part, and the process's memory."""
     start = profile.begin.nanoseconds
     for number, replay in enumerate(profile.replays):
         began, ended = (replay.began - start) / 1e3, (replay.ended - start) / 1e3
         yield {
-            "ph": "X", "pid": PROCESS, "tid": CALLS, "name": f"call {number}: {replay.rows} tokens", "cat": "call",
+            "ph": "X", "pid": PROCESS, "tid": PASSES, "name": f"pass {number}: {replay.rows} tokens", "cat": "pass",
             "ts": began, "dur": ended - began,
         }  # fmt: skip
         yield from launches(profile, replay)
@@ -50,7 +50,7 @@ def events(profile: Profile) -> Iterator[Event]:
 
 
 def launches(profile: Profile, replay: Replay) -> Iterator[Event]:
-    """The slices of one call."""
+    """The slices of one pass."""
     microseconds = (profile.nanoseconds(replay.times) - profile.begin.nanoseconds) / 1e3
     worked, row_keys, tile_keys = replay.times[:, :, WORKED], replay.row_keys, replay.tile_keys
     for thread, i in zip(*worked.nonzero(), strict=True):

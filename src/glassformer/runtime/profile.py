@@ -1,7 +1,7 @@
-"""Where the time of a model went: by operation, by part of the model, by thread, and between native calls.
+"""Where the time of a model went: by operation, by part of the model, by thread, and between passes.
 
 A launch takes from the moment at which the first thread begins it to that at which the last one is done. The time of a
-native call is that of its launches and of the gaps between them, in which threads meet.
+pass is that of its launches and of the gaps between them, in which threads meet.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class Line:
 
 @dataclass(frozen=True)
 class ThreadTime:
-    """Seconds of one thread within native calls.
+    """Seconds of one thread within passes.
 
     Attributes:
         working: in kernels.
@@ -260,7 +260,7 @@ class Profile:
             "threads": self.executor.threads,
             "target": self.executor.target.name,
             "machine": {"read_gb_s": machine.gigabytes, "fma_gflop_s": machine.gigaflops, "dot_gop_s": machine.gigaops},
-            "calls": len(self.replays),
+            "passes": len(self.replays),
             "tokens": self.tokens,
             "seconds": {"launches": spans.launches, "between_launches": spans.between_launches, "python": spans.python},
             "operations": [line_json(line, machine) for line in self.operations()],

@@ -43,7 +43,7 @@ def ledger(session: Session, asked: Asked) -> dict[str, Any]:
 def part(profile: Profile, entries: dict[str, Entry]) -> dict[str, Any]:
     """A part of a profile as `glassformer profile --json` prints it, with each operation's kernel and its place."""
     if not profile.replays:
-        return {"calls": 0, "operations": [], "layers": []}
+        return {"passes": 0, "operations": [], "layers": []}
     found: dict[str, Any] = profile.as_json()
     names = [line["name"] for line in found["operations"]]
     for line in found["operations"]:

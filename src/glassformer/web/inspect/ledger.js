@@ -60,14 +60,14 @@ export const ledger = {
     if (!this.found) return;
     fillChoice(this.parts, PARTS, this.part, (part) => this.choose(part));
     const part = this.found[this.part];
-    if (!part.calls) {
+    if (!part.passes) {
       this.summary.textContent = "nothing was run in this part";
       this.table.replaceChildren();
       return;
     }
     const { machine, seconds } = part;
     const total = seconds.launches + seconds.between_launches + seconds.python;
-    this.summary.textContent = `${part.tokens} tokens in ${part.calls} calls, ${(1000 * total / part.calls).toFixed(3)} ms each, ${(part.tokens / total).toFixed(0)} tokens/s; ` +
+    this.summary.textContent = `${part.tokens} tokens in ${part.passes} passes, ${(1000 * total / part.passes).toFixed(3)} ms each, ${(part.tokens / total).toFixed(0)} tokens/s; ` +
       `this machine reads ${machine.read_gb_s.toFixed(1)} GB/s and computes ${machine.fma_gflop_s.toFixed(0)} GFLOP/s, ${machine.dot_gop_s.toFixed(0)} GOP/s in 8 bits, with ${part.threads} threads`;
     this.fillTable(part, total);
     this.fillLayers(part, total);
@@ -76,11 +76,11 @@ export const ledger = {
   },
 
   fillTable(part, total) {
-    const told = { bytes: "read and written at least, a call", "of read": "of what memory gives; above 100 % the data lay in a cache", "of peak": "of the fused multiply-adds that all threads can do", kernel: "where it is written; the operation's name shows its machine code" };
-    const heads = ["operation", "launches", "µs/call", "% of time", "", "bytes", "GB/s", "of read", "GFLOP/s", "of peak", "kernel"];
+    const told = { bytes: "read and written at least, a pass", "of read": "of what memory gives; above 100 % the data lay in a cache", "of peak": "of the fused multiply-adds that all threads can do", kernel: "where it is written; the operation's name shows its machine code" };
+    const heads = ["operation", "launches", "µs/pass", "% of time", "", "bytes", "GB/s", "of read", "GFLOP/s", "of peak", "kernel"];
     const rows = part.operations.map((line) => this.row(line, part, total));
     const gaps = [["between launches", part.seconds.between_launches], ["choosing and Python", part.seconds.python]].map(([name, time]) =>
-      h("tr", {}, h("td", {}, name), h("td"), h("td", {}, (1e6 * time / part.calls).toFixed(1)), h("td", {}, (100 * time / total).toFixed(1)), h("td", { colspan: 7 })));
+      h("tr", {}, h("td", {}, name), h("td"), h("td", {}, (1e6 * time / part.passes).toFixed(1)), h("td", {}, (100 * time / total).toFixed(1)), h("td", { colspan: 7 })));
     this.table.replaceChildren(h("thead", {}, h("tr", {}, ...heads.map((text) => h("th", { scope: "col", title: told[text] }, text)))), h("tbody", {}, ...rows, ...gaps));
   },
 
@@ -90,14 +90,14 @@ export const ledger = {
     fill.style.width = `${100 * share}%`;
     const rate = (value, of) => [h("td", {}, value ? value.toFixed(1) : ""), h("td", {}, value ? `${(100 * of).toFixed(0)} %` : "")];
     const name = h("button", { type: "button", class: "plain", title: "show its machine code", onclick: () => this.code(line.name) }, line.name);
-    return h("tr", { "data-operation": line.name }, h("td", {}, name), h("td", {}, (line.calls / part.calls).toFixed(0)), h("td", {}, (1e6 * line.seconds / part.calls).toFixed(1)),
-      h("td", {}, (100 * share).toFixed(1)), h("td", { class: "bar-cell slim" }, h("div", { class: "meter" }, fill)), h("td", {}, line.bytes ? bytes(line.bytes / part.calls) : ""),
+    return h("tr", { "data-operation": line.name }, h("td", {}, name), h("td", {}, (line.calls / part.passes).toFixed(0)), h("td", {}, (1e6 * line.seconds / part.passes).toFixed(1)),
+      h("td", {}, (100 * share).toFixed(1)), h("td", { class: "bar-cell slim" }, h("div", { class: "meter" }, fill)), h("td", {}, line.bytes ? bytes(line.bytes / part.passes) : ""),
       ...rate(line.gb_s, line.share_of_read), ...rate(line.gflop_s, line.share_of_peak), h("td", {}, line.place ?? ""));
   },
 
   fillLayers(part, total) {
-    this.layers.replaceChildren(h("thead", {}, h("tr", {}, h("th", {}, "part of the model"), h("th", {}, "µs/call"), h("th", {}, "%"), h("th", {}, "GB/s"))),
-      h("tbody", {}, ...part.layers.map((line) => h("tr", {}, h("td", {}, line.name), h("td", {}, (1e6 * line.seconds / part.calls).toFixed(1)), h("td", {}, (100 * line.seconds / total).toFixed(1)), h("td", {}, line.gb_s.toFixed(1))))));
+    this.layers.replaceChildren(h("thead", {}, h("tr", {}, h("th", {}, "part of the model"), h("th", {}, "µs/pass"), h("th", {}, "%"), h("th", {}, "GB/s"))),
+      h("tbody", {}, ...part.layers.map((line) => h("tr", {}, h("td", {}, line.name), h("td", {}, (1e6 * line.seconds / part.passes).toFixed(1)), h("td", {}, (100 * line.seconds / total).toFixed(1)), h("td", {}, line.gb_s.toFixed(1))))));
   },
 
   async code(operation) {
