@@ -148,6 +148,17 @@ def test_damaged_numbers_come_out_as_nan(bits: int, bad: float) -> None:
 
 
 @pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("huge", [1e7, -1e7, 1e20, 3e38])
+def test_weights_too_large_for_any_scale_come_out_as_nan(bits: int, huge: float) -> None:
+    """A scale is f16: beyond it nothing is near the weight, and zeros in its place would be silent."""
+    weight = numbers(64, 70)
+    weight[40, 5] = huge
+    out = Ops(Eager(1)).linear(numbers(2, 64, seed=1), quantize(weight, bits=bits))
+    assert np.isnan(out[:, 5]).all()
+    assert np.isfinite(np.delete(out, 5, axis=1)).all()
+
+
+@pytest.mark.parametrize("bits", [8, 4])
 @pytest.mark.parametrize("rows", [1, 3, 6, 20])
 @pytest.mark.parametrize("outputs", [32, 96, 128])
 def test_a_product_in_eight_bits_is_what_quantising_makes_of_it(bits: int, rows: int, outputs: int, ops: Ops) -> None:

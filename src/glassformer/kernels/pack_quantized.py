@@ -90,7 +90,8 @@ def pack_quantized(
                     scale = vector(f16, 16)(absolute(largest) / 127.0 + poison)
                 else:
                     best = f32x16(float("inf"))
-                    scale = vector(f16, 16)(poison)
+                    # Where no scale can be held in f16 this one, infinite, stays: results tell, as they do of poison.
+                    scale = vector(f16, 16)(largest / -8.0 + poison)
                     for attempt in range(CANDIDATES):
                         trial = vector(f16, 16)(largest / (-7.0 - f32(attempt) * 0.25) + poison)
                         wide = f32x16(trial)
