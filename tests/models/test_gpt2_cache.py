@@ -12,6 +12,7 @@ from gpt2_twin import error, logits
 from glassformer.models.gpt2 import GPT2
 from glassformer.models.load import load_network
 from glassformer.models.observer import Observation
+from glassformer.runtime import plan
 from glassformer.runtime.arrays import ShapeError
 from glassformer.runtime.kv_cache import CacheError, KVCache, Layout, Spare
 
@@ -243,6 +244,25 @@ def test_the_memory_of_a_cache_serves_the_next(network: GPT2, ids: npt.NDArray[n
     assert again.pool.memory.ctypes.data == address
     assert network.new_cache(TOKENS).pool.memory.ctypes.data != address
     assert np.array_equal(network.forward(ids[:50], again, last_only=False), whole[:50])
+
+
+def test_an_interrupt_while_a_plan_is_pointed_elsewhere_does_no_harm(
+    network: GPT2, ids: npt.NDArray[np.int32], whole: Float32, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plan must not take itself for pointed at memory whose address it has not written yet."""
+    network.forward(ids[:40], first := network.new_cache(TOKENS), last_only=False)
+    cache = network.new_cache(TOKENS)
+
+    def interrupted(array: object) -> int:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(plan, "address_of", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            network.forward(ids[:40], cache, last_only=False)
+    first.pool.memory[:] = 255
+    assert np.array_equal(network.forward(ids[:40], cache, last_only=False), whole[:40])
+    assert (first.pool.memory == 255).all()
 
 
 def test_a_plan_does_not_keep_the_memory_of_a_cache(

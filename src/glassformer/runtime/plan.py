@@ -139,12 +139,13 @@ class Plan:
         pointed = self.pointed.get(id(stand_in))
         if pointed is not None and pointed() is array:
             return
+        # Known to be neither array meanwhile: an interrupt may come between any two lines.
+        self.pointed.pop(id(stand_in), None)
+        if not self.executor.as_python:
+            if id(stand_in) not in self._slots:  # found once: afterwards the address is another
+                self._slots[id(stand_in)] = np.flatnonzero(self.arguments == address_of(stand_in))
+            self.arguments[self._slots[id(stand_in)]] = address_of(array)
         self.pointed[id(stand_in)] = weakref.ref(array)
-        if self.executor.as_python:
-            return
-        if id(stand_in) not in self._slots:  # found once: afterwards the address is another
-            self._slots[id(stand_in)] = np.flatnonzero(self.arguments == address_of(stand_in))
-        self.arguments[self._slots[id(stand_in)]] = address_of(array)
 
     def replay(self, times: int = 1, behind: Plan | None = None) -> None:
         """Run all launches in order, and those of another plan behind them, so many times; returns when all is done.
