@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
@@ -59,7 +60,10 @@ class Steps:
     """The plans of one network, the latest used ones kept."""
 
     def __init__(self, executor: Eager, forward: Forward) -> None:
-        self.executor, self.forward = executor, forward
+        """forward: a method of the network, which is not kept alive: whoever drops it gets its weights' memory at once,
+        not when Python next looks for cycles.
+        """
+        self.executor, self.forward = executor, weakref.WeakMethod(forward)
         self.kept = KEPT_BYTES  # more where batches of many forms take turns
         self.steps: OrderedDict[Hashable, Step] = OrderedDict()
         self.turn = threading.Lock()  # plans have one set of buffers, all of them together
@@ -102,7 +106,9 @@ class Steps:
         batch = Batch.empty(form, np.zeros(1, np.uint8))
         inputs = None if look is None else Inputs(form, look, real=False)
         observer = UNOBSERVED if look is None or inputs is None else Observing(look.observation, inputs)
-        logits = self.forward(Ops(recorder), batch, observer)
+        forward = self.forward()
+        assert forward is not None, "the network outlives its plans"
+        logits = forward(Ops(recorder), batch, observer)
         plan = recorder.plan([logits], batch.tiles, self.scratch)
         shared = look is None and form.last_only and len(logits) > 1 and not self.executor.as_python
         if shared:
