@@ -197,6 +197,15 @@ def test_what_is_there_is_not_overwritten(source: Path, tmp_path: Path) -> None:
         quantize(source, tmp_path / "out.safetensors")
 
 
+def test_no_vocabulary_of_the_model_before_stays(source: Path, tmp_path: Path) -> None:
+    """Left beside another form of vocabulary, it would be read in its place, and the text be nonsense."""
+    quantize(None, tmp_path / "out")
+    (tmp_path / "out" / "added_tokens.json").write_text('{"<mine>": 7}')
+    quantize(source, tmp_path / "out", force=True)
+    assert {each.name for each in (tmp_path / "out").iterdir()} == {"config.json", "model.safetensors"}
+    assert glassformer.load(tmp_path / "out").tokenizer is None
+
+
 def test_a_model_is_not_written_over_itself(source: Path) -> None:
     with pytest.raises(QuantizeError, match="the model itself"):
         quantize(source, source, force=True)

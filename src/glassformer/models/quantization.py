@@ -59,7 +59,7 @@ def quantize(
         source: as for `glassformer.load`.
         target: the folder to write.
         dtype: q8, q4, f32, f16 or bf16; the embedding and the head of a q4 model are held in 8 bits.
-        force: whether `target` may hold files already, which are replaced.
+        force: whether `target` may hold files already, of which those of a model are replaced.
         threads: worker threads; None: as many as the process may use.
         progress: told the bytes of weights read so far, and in all.
 
@@ -113,7 +113,10 @@ def aside(goal: Path) -> Path:
 
 
 def copy_small_files(source: Path, target: Path) -> None:
-    """Copy configuration, vocabulary and licences; each appears whole."""
+    """Copy configuration, vocabulary and licences; each appears whole.
+
+    Those of a model that was there before go: its vocabulary, in another form, might come first.
+    """
     names = [name for name in SMALL_FILES if (source / name).is_file()]
     names += sorted(each.name for each in source.glob("LICEN[CS]E*") if each.is_file())
     for name in names:
@@ -126,6 +129,8 @@ def copy_small_files(source: Path, target: Path) -> None:
             part.replace(target / name)
         finally:
             part.unlink(missing_ok=True)
+    for name in set(SMALL_FILES).difference(names):
+        (target / name).unlink(missing_ok=True)
 
 
 def write_weights(
