@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -225,6 +226,47 @@ def test_an_interrupt_while_workers_are_woken_begins_no_launch(pool: WorkerPool)
     pool.wake = good
     launches(pool, tally, 1)
     assert (tally == 1).all()
+
+
+def interrupt_at(number: int) -> Callable[..., Any]:
+    """For `sys.settrace`: an interrupt at the event of that number in whatever `replay` calls."""
+    seen = 0
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        nonlocal seen
+        seen += frame.f_code is not WorkerPool.replay.__code__
+        if seen == number:
+            raise KeyboardInterrupt
+        return trace
+
+    return trace
+
+
+def test_an_interrupt_anywhere_on_the_way_to_a_launch_leaves_no_lock_taken() -> None:
+    pool = WorkerPool(2, find_target(), pin=False)
+    tally = np.zeros(TASKS, np.int64)
+    loaded = count.specialise().load()
+    block = np.frombuffer(loaded.pack([tally, 0]), np.uint8).copy()
+    record = np.array([[loaded.address, address_of(block), TASKS, 2, 0, 0]], np.int64)
+    interrupts = 0
+    for number in range(1, 1000):
+        wait_for(lambda: all(parked(pool)), "workers to park")
+        traced = sys.gettrace()
+        try:
+            sys.settrace(interrupt_at(number))
+            pool.replay(record)
+            break  # without so many events
+        except KeyboardInterrupt:
+            interrupts += 1
+        finally:
+            sys.settrace(traced)
+        again = threading.Thread(target=pool.replay, args=(record,), daemon=True)
+        again.start()
+        again.join(20)
+        assert not again.is_alive(), f"no launch comes through behind an interrupt at event {number}"
+    assert interrupts > 10
+    assert (tally == interrupts + 1).all()
+    pool.close()
 
 
 @pytest.mark.parametrize("before", [2**31 - 4, 2**31 - 2, -2, -4])

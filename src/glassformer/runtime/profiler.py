@@ -47,8 +47,8 @@ class TimedPool(WorkerPool):
 
     def wait_for_workers(self) -> None:
         """Let the threads start, which is not to be measured."""
-        for semaphore in self.wake[1:]:
-            semaphore.release()
+        for wake in self.wake[1:]:
+            wake.release()
         until = time.monotonic() + STARTING
         while self.control[protocol.PARKED + 8 :: 8][: self.threads - 1].any() and time.monotonic() < until:
             time.sleep(1e-4)

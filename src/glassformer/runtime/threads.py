@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,27 @@ SPINS = 20_000  # turns of waiting (a fraction of a millisecond) before a worker
 ENDED = 1
 
 
+class Wake:
+    """What a worker sleeps on. Calls that come before it has woken are one call.
+
+    One lock, which is taken and released in one step each: within a semaphore of Python's, an interrupt may leave a
+    lock taken that nobody releases.
+    """
+
+    def __init__(self) -> None:
+        self._asleep = threading.Lock()
+        self._asleep.acquire()
+
+    def acquire(self) -> None:
+        """Sleep until called."""
+        self._asleep.acquire()
+
+    def release(self) -> None:
+        """Call the worker."""
+        with suppress(RuntimeError):  # called already
+            self._asleep.release()
+
+
 class WorkerPool:
     """`threads - 1` workers beside the calling thread, which leads.
 
@@ -32,7 +54,7 @@ class WorkerPool:
         self.control: npt.NDArray[np.int64] = aligned(size)
         self.control[launch.THREADS] = threads
         self.control[launch.HERE] = address_of(self.control)
-        self.wake = [threading.Semaphore(0) for _ in range(threads)]
+        self.wake = [Wake() for _ in range(threads)]
         self.turn = threading.Lock()  # one leader at a time
         self.lead, self.work = (
             kernel.specialise(PROFILE=timed).load(target) for kernel in (launch.replay, launch.work)
@@ -67,20 +89,16 @@ class WorkerPool:
     def close(self) -> None:
         """Let the workers end."""
         self.control[launch.STOP] = 1
-        for semaphore in self.wake[1:]:
-            semaphore.release()
+        for wake in self.wake[1:]:
+            wake.release()
 
 
-def serve(
-    work: Loaded, control: npt.NDArray[np.int64], wake: threading.Semaphore, thread: int, cpu: int | None
-) -> None:
+def serve(work: Loaded, control: npt.NDArray[np.int64], wake: Wake, thread: int, cpu: int | None) -> None:
     """A worker's life: parked until woken, then in native code as long as there is work."""
     pin_thread(cpu)
     arguments = work.pack([control, thread, SPINS])
     while True:
         wake.acquire()
-        while wake.acquire(blocking=False):  # launches that came while it was waking need not wake it again
-            pass
         if work.entry(arguments, 0, 0) == ENDED:
             return
 
