@@ -60,6 +60,32 @@ def test_same_bits_and_the_executor_is_left_as_it_was(network: GPT2) -> None:
     assert executor.pool() is pool
 
 
+def test_a_profile_that_another_thread_ends_leaves_out_no_launch(network: GPT2) -> None:
+    """Many tokens are decoded in one go, and the profile may end meanwhile."""
+    executor: Any = network.ops.executor
+
+    def decoded() -> list[Any]:
+        sampler = network.sampler()
+        sampler.ask(None, ())
+        network.decode(1, network.new_cache(8), sampler, 8)
+        return sampler.found()
+
+    plain = decoded()
+    with profile(executor):
+        watch = executor.watch
+        timed = watch.pool.timed
+
+        def ending(records: Any) -> Any:
+            executor.watch = None
+            watch.pool.close()
+            return timed(records)
+
+        watch.pool.timed = ending
+        assert decoded() == plain
+        assert executor.watch is None
+    assert decoded() == plain
+
+
 def test_workers_of_a_profile_end_with_it(network: GPT2) -> None:
     network.forward(ids(5), network.new_cache(5))
     before = threading.active_count()

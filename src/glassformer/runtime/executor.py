@@ -118,8 +118,9 @@ class Eager:
             return
         alone = self.threads == 1 or launch.tasks == 1 or launch.work < SMALL
         share = 0 if alone else claim_share(self.threads)
-        if self.watch is not None:
-            self.watch.run(launch, share)
+        watch = self.watch
+        if watch is not None:
+            watch.run(launch, share)
             return
         loaded = launch.kernel.load(self.target)
         block = loaded.pack(launch.arguments)

@@ -152,13 +152,14 @@ class Plan:
 
         Who looks on measures this plan and not the other, which makes the next pass's row.
         """
+        watch = self.executor.watch  # which another thread may end at any moment
         if self.executor.as_python:
             for _ in range(times):
                 self._run_each()
                 if behind is not None:
                     behind.replay_unseen()
-        elif self.executor.watch is not None:
-            self.executor.watch.replay(self, times, behind)
+        elif watch is not None:
+            watch.replay(self, times, behind)
         else:
             self.executor.replay(self.listed(times, behind))
 
