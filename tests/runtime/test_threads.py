@@ -313,6 +313,22 @@ def test_a_limit_on_threads_is_our_error(monkeypatch: pytest.MonkeyPatch) -> Non
     wait_for(lambda: workers() <= before, "the started ones to end")
 
 
+def test_an_interrupt_between_two_starts_leaves_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = workers()
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        if thread.name == "glassformer-2":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(threads_module.threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        WorkerPool(8, find_target())
+    monkeypatch.undo()
+    wait_for(lambda: workers() <= before, "the started ones to end")
+
+
 def test_a_process_ends_quietly_while_workers_spin() -> None:
     program = "import numpy as np\nfrom glassformer import ops\nops.matmul(np.ones((300, 300)), np.ones((300, 300)))"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "GLASSFORMER_THREADS": "3"}

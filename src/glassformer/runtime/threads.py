@@ -66,8 +66,11 @@ class WorkerPool:
             arguments = (self.work, self.control, self.wake[thread], thread, cpu)
             try:
                 threading.Thread(target=serve, args=arguments, name=f"glassformer-{thread}", daemon=True).start()
-            except RuntimeError:  # a limit on the number of threads
+            except BaseException as error:
                 self.close()
+                if not isinstance(error, RuntimeError):  # an interrupt, for which the started ones must not wait
+                    raise
+                # A limit on the number of threads.
                 raise ThreadsError(
                     f"the system started {thread - 1} of {threads - 1} worker threads; ask for fewer"
                 ) from None
