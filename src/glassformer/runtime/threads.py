@@ -66,14 +66,14 @@ class WorkerPool:
             arguments = (self.work, self.control, self.wake[thread], thread, cpu)
             try:
                 threading.Thread(target=serve, args=arguments, name=f"glassformer-{thread}", daemon=True).start()
-            except BaseException as error:
+            except RuntimeError:  # a limit on the number of threads
                 self.close()
-                if not isinstance(error, RuntimeError):  # an interrupt, for which the started ones must not wait
-                    raise
-                # A limit on the number of threads.
                 raise ThreadsError(
                     f"the system started {thread - 1} of {threads - 1} worker threads; ask for fewer"
                 ) from None
+            except BaseException:  # an interrupt, for which the started ones must not wait
+                self.close()
+                raise
 
     def replay(self, records: npt.NDArray[np.int64]) -> None:
         """Run a list of launches, [count, RECORD], one after the other; returns when all are done."""
