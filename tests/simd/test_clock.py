@@ -33,17 +33,28 @@ def run(target: str, out: npt.NDArray[np.int64]) -> int:
     return int(loaded.entry(loaded.pack([out, len(out)]), 0, 0))
 
 
+def moment(out: npt.NDArray[np.int64]) -> tuple[int, int]:
+    """The time in ns, and the counter: of several readings the tightest, since other programs come between."""
+    readings = []
+    for _ in range(20):
+        before = time.perf_counter_ns()
+        ticks = stamps(out, 1)
+        after = time.perf_counter_ns()
+        readings.append((after - before, (before + after) // 2, ticks))
+    return min(readings)[1:]
+
+
 def test_its_rate_is_even() -> None:
-    """Twice as long is twice as many ticks, within what a busy machine adds to short sleeps."""
+    """Twice as long is twice as many ticks."""
     out = np.zeros(1, np.int64)
     stamps(out, 1)  # compiled before it is timed
     ticks = []
     for _ in range(5):
-        pairs = [(time.perf_counter_ns(), stamps(out, 1))]
+        began = moment(out)
         time.sleep(0.01)
-        pairs.append((time.perf_counter_ns(), stamps(out, 1)))
-        ticks.append((pairs[1][1] - pairs[0][1]) / (pairs[1][0] - pairs[0][0]))
-    assert max(ticks) < 1.2 * min(ticks)
+        ended = moment(out)
+        ticks.append((ended[1] - began[1]) / (ended[0] - began[0]))
+    assert max(ticks) < 1.02 * min(ticks)
 
 
 def test_reference_mode_counts_nanoseconds() -> None:
