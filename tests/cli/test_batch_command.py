@@ -1,12 +1,16 @@
 """`glassformer batch`: its flags, what it says, its exit codes, and that the same command goes on."""
 
+import contextlib
 import json
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
 import pytest
+
+from glassformer.cli.progress import PATIENCE
 
 LINES = [{"prompt": "Once upon a time", "id": "a"}, {"prompt": "The cat", "max_new_tokens": 3}, {"prompt_ids": [5, 6]}]
 FLAGS = ("-n", "6", "--seed", "4", "--temperature", "0.7")
@@ -160,3 +164,32 @@ def test_interrupted_it_says_how_to_go_on(process, file, tmp_path):
     done = out.read_bytes().count(b"\n")
     assert err == b"interrupted; the results so far are kept, and the same command goes on behind them\n"
     assert 1 <= done < 200
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX terminals")
+def test_results_stay_where_they_go_while_a_terminal_shows_progress(process):
+    ours, theirs = os.openpty()
+    shown = bytearray()
+    watching = threading.Thread(target=watch, args=(ours, shown))
+    watching.start()
+    child = process("batch", "-", *FLAGS, stderr=theirs, env={"TERM": "xterm"})
+    os.close(theirs)
+    line = json.dumps(LINES[0]).encode() + b"\n"
+    child.stdin.write(line)
+    child.stdin.flush()
+    first = child.stdout.readline()
+    time.sleep(PATIENCE + 0.1)
+    rest, _ = child.communicate(3 * line, timeout=60)
+    watching.join()
+    os.close(ours)
+    assert (child.returncode, [each["line"] for each in results((first + rest).decode())]) == (0, [1, 2, 3, 4])
+    assert b"generating" in shown
+    assert b"digest" not in shown
+    assert shown.rindex(b"\x1b[?25h") > shown.rindex(b"\x1b[?25l"), "the cursor is there again"
+
+
+def watch(descriptor: int, shown: bytearray) -> None:
+    """Gather what a terminal shows, until nobody writes to it; some systems call that an error."""
+    with contextlib.suppress(OSError):
+        while piece := os.read(descriptor, 1 << 16):
+            shown += piece

@@ -193,9 +193,10 @@ def write(
     from glassformer.batch.run import write_results
 
     append = write_out if output is None else output.append
+    told = output is None and terminal.is_terminal(sys.stdout)  # results show by themselves how far it is
     try:
         with closing(results), shown_progress(DOING[plan.task], "lines") as shown:
-            write_results(results, append, tally, lambda count: shown(count, total))
+            write_results(results, append, tally, lambda count: None if told else shown(count, total))
     except KeyboardInterrupt:
         terminal.finish_line()
         terminal.note(INTERRUPTED if output is None else KEPT)

@@ -71,6 +71,7 @@ class ProgressLine:
 
         count = DownloadColumn() if self.unit == "bytes" else MofNCompleteColumn()
         columns = (TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn())
-        bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        # Left to itself, rich sends what is written to standard output meanwhile, results, to standard error.
+        bar = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False)
         bar.add_task(self.label, total=total)
         return bar
