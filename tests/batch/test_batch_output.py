@@ -105,6 +105,16 @@ def test_a_file_of_somebody_else_is_never_touched(path):
     assert path.read_bytes() == b"precious\n"
 
 
+def test_a_state_of_somebody_else_is_never_replaced(path):
+    path.with_name("out.jsonl.state").write_text("precious")
+    for content in (None, b""):
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(OutputError, match=r"out\.jsonl\.state: not JSON"):
+            Output(path)
+    assert path.with_name("out.jsonl.state").read_text() == "precious"
+
+
 def test_an_empty_file_is_taken(path):
     path.touch()
     with Output(path) as output:
@@ -143,6 +153,15 @@ def test_restart_drops_results_and_other_terms(path, written):
     assert path.read_bytes() == result(9)
     with Output(path) as output:
         output.check({"task": "score"})
+
+
+def test_restart_keeps_results_until_there_is_a_run_to_replace_them(path, written):
+    with Output(path, restart=True) as output:
+        assert (output.begun, len(output.done)) == (None, 0)
+    assert path.read_bytes() == written
+    with Output(path, restart=True) as output:
+        output.drop()
+    assert path.read_bytes() == b""
 
 
 def test_terms_without_results_hold_nobody(path):
@@ -185,6 +204,19 @@ def test_a_full_disk_keeps_what_is_done(path, written, monkeypatch):
     assert path.read_bytes().startswith(written + b'{"line": 5')
     with Output(path) as output:
         assert output.done.numbers.tolist() == [1, 2, 3, 4]
+
+
+def test_a_disk_that_is_full_from_the_start_is_told_with_the_name(path, monkeypatch):
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    output = Output(path)
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OutputError, match=r"out\.jsonl\.state: cannot write it: No space .*; make room for it"):
+        output.begin(TERMS)
+    with pytest.raises(OutputError, match=r"out\.jsonl: cannot write it: No space .*; the results so far are kept"):
+        output.close()
+    assert output.file.closed
 
 
 def test_what_is_no_file_is_refused(tmp_path):

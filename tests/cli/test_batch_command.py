@@ -143,6 +143,21 @@ def test_files_that_cannot_be_are_refused(cli, file, tmp_path):
     assert file.read_bytes() == before
 
 
+def test_a_restart_that_cannot_begin_loses_nothing(cli, file, tmp_path):
+    out = tmp_path / "out.jsonl"
+    command = ("batch", str(file), "--output", str(out), "--restart", *FLAGS)
+    assert cli(*command).code == 0
+    before = out.read_bytes()
+    assert cli(*command, "--model", str(tmp_path / "missing")).code == 1
+    assert cli(*command, "--stop-id", "5000").code == 2
+    outcome = cli("batch", str(out), "--output", str(out), "--restart")
+    assert (outcome.code, f"{out} is the input as well" in outcome.err) == (1, True)
+    assert out.read_bytes() == before
+    file.write_text("\n")
+    assert cli(*command).code == 0
+    assert out.read_bytes() == b""
+
+
 def test_an_empty_input_is_done_at_once(cli, tmp_path):
     (tmp_path / "empty.jsonl").write_bytes(b"\n \n")
     outcome = cli("batch", str(tmp_path / "empty.jsonl"), "-o", str(tmp_path / "out.jsonl"), "--json")

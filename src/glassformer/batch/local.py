@@ -36,8 +36,15 @@ def results_of(
 ) -> Generator[Result]:  # fmt: skip
     """A result for each line, by a model that is loaded first. begin: told its identity; may raise."""
     model = load_model()
+    check_terms(model, terms)
     begin(identity_of(model))
     yield from local_results(model, lines, terms, load, idle)
+
+
+def check_terms(model: Model, terms: Terms) -> None:
+    """Refuse terms that no line of a model can have, with an OptionsError."""
+    if terms.task == "generate":
+        model.continuation([0], terms.asked)
 
 
 def never() -> bool:
@@ -55,10 +62,10 @@ def local_results(
     Raises:
         OptionsError: for terms that no line of this model can have.
     """
+    check_terms(model, terms)
     if terms.task != "generate":
         yield from read_results(model, lines, terms, idle)
         return
-    model.continuation([0], terms.asked)
     limits = Limits(running=load.running, waiting=2 * load.running)
     with (
         Engine(model, ServingConfig(limits, load.cache_bytes)) as engine,

@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 import os
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,6 +28,7 @@ FORMAT = "glassformer batch 1"
 MOST_STATE = 64 << 20  # bytes; a schema of constraints may be long
 BESIDE = ("format", "model")  # of what a state holds: not told by the command line
 ELSEWHERE = "name another output, or move this one away"
+KEPT = "the results so far are kept, and the same command goes on behind them"
 
 
 class Output:
@@ -38,19 +40,33 @@ class Output:
     """
 
     def __init__(self, path: Path, *, restart: bool = False) -> None:
-        """restart: drop what is there, if it was written by a run before.
+        """restart: pass over what is there, if it was written by a run before, and drop it once this one begins.
 
         Raises:
             OutputError: if another process writes it, it is no file of results, or it is damaged.
         """
         self.path, self.state = path, path.with_name(path.name + ".state")
+        self.restarting = restart
         self.file = opened(path)
         try:
             lock(self.file, path)
-            self.begun, self.done = self._read(restart)
+            self.begun, self.done = self._read()
         except BaseException:
             self.file.close()
             raise
+
+    def check_apart(self, source: BinaryIO) -> None:
+        """Refuse to write into the input.
+
+        Raises:
+            OutputError: if both are one file.
+        """
+        try:
+            same = os.path.samestat(os.fstat(source.fileno()), os.fstat(self.file.fileno()))
+        except OSError:  # an input without a descriptor is no file
+            return
+        if same:
+            raise OutputError(f"{self.path} is the input as well; name another output")
 
     def check(self, described: Mapping[str, object]) -> None:
         """Refuse to go on where some of what decides the results differs from what decided those that are there.
@@ -73,26 +89,28 @@ class Output:
     def begin(self, described: Mapping[str, object]) -> None:
         """Say what decides the results to come; errors as `check`."""
         self.check(described)
+        self.drop()
         if self.begun is None:
             write_state(self.state, {"format": FORMAT, **described})
+
+    def drop(self) -> None:
+        """Drop the results of a run before, if that was asked: late, since a run that cannot begin has none instead."""
+        if self.restarting:
+            self.file.truncate(0)
+            self.restarting = False
 
     def append(self, data: bytes) -> None:
         """Write a result, which is in the file when this returns."""
         left = memoryview(data)
-        try:
+        with clear_failures(self.path, KEPT):
             while left:
                 left = left[os.write(self.file.fileno(), left) :]
-        except OSError as error:
-            raise OutputError(
-                f"{self.path}: cannot write it: {error.strerror or error}; the results so far are kept, and the same "
-                "command goes on behind them"
-            ) from error
 
     def close(self) -> None:
         """Leave the file on the disk, and to others."""
         if not self.file.closed:
-            os.fsync(self.file.fileno())
-            self.file.close()
+            with self.file, clear_failures(self.path, KEPT):
+                os.fsync(self.file.fileno())
 
     def __enter__(self) -> Output:
         return self
@@ -100,13 +118,13 @@ class Output:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _read(self, restart: bool) -> tuple[dict[str, object] | None, Done]:
+    def _read(self) -> tuple[dict[str, object] | None, Done]:
         """The state and the lines that are done."""
-        if not os.fstat(self.file.fileno()).st_size:
+        empty = not os.fstat(self.file.fileno()).st_size
+        if empty and not self.state.exists():
             return None, Done.none()
         begun = self._read_state()
-        if restart:
-            self.file.truncate(0)
+        if empty or self.restarting:
             return None, Done.none()
         done, end = read_done(self.file, self.path)
         self.file.truncate(end)
@@ -128,12 +146,19 @@ class Output:
 
 def opened(path: Path) -> BinaryIO:
     """The file for reading and writing; it is made where there is none, and nothing is lost where there is one."""
-    try:
+    with clear_failures(path, "name an output elsewhere"):
         if path.exists() and not path.is_file():
             raise OutputError(f"{path} is no regular file; results need one")
         return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
+
+
+@contextmanager
+def clear_failures(path: Path, cure: str) -> Iterator[None]:
+    """Say which file could not be written, and what to do."""
+    try:
+        yield
     except OSError as error:
-        raise OutputError(f"{path}: cannot write it: {error.strerror or error}") from error
+        raise OutputError(f"{path}: cannot write it: {error.strerror or error}; {cure}") from error
 
 
 def lock(file: BinaryIO, path: Path) -> None:
@@ -151,11 +176,12 @@ def lock(file: BinaryIO, path: Path) -> None:
 def write_state(path: Path, values: Mapping[str, object]) -> None:
     """Put an object into a file: aside, then renamed, so that it is there whole or not at all."""
     aside = path.with_name(path.name + ".new")
-    with aside.open("wb") as file:
-        file.write(json.dumps(values, ensure_ascii=False, indent=1).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+    with clear_failures(path, "make room for it, or name an output elsewhere"):
+        with aside.open("wb") as file:
+            file.write(json.dumps(values, ensure_ascii=False, indent=1).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
 
 
 def read_done(file: BinaryIO, path: Path) -> tuple[Done, int]:

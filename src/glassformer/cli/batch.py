@@ -156,6 +156,8 @@ def run(plan: Plan, as_json: bool) -> None:
     with ExitStack() as stack:
         source = stack.enter_context(opened(plan.file))
         output = None if plan.output is None else stack.enter_context(Output(plan.output, restart=plan.restart))
+        if output is not None:
+            output.check_apart(source)
         done = Done.none() if output is None else output.done
         pipe = None if source.seekable() else Pipe(source.fileno())
         total = count_rest(source, done) if pipe is None else None
@@ -166,6 +168,8 @@ def run(plan: Plan, as_json: bool) -> None:
         if total != 0:
             lines = done.rest(read_lines(pipe or source))
             write(plan, results_of(plan, terms, lines, output, pipe), output, tally, total)
+        if output is not None:
+            output.drop()  # an input without lines has begun nothing
     report(plan, tally, as_json)
 
 
