@@ -1,6 +1,7 @@
 """`glassformer profile` on the story model: tables, JSON, the trace file, and flags that make no sense."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,15 @@ def test_tables_name_operations_layers_and_threads(cli: Any) -> None:
     assert len(tables) > 40
     assert max(map(len, tables)) <= 80
     assert "…" not in out
+
+
+def test_a_reader_who_has_left_is_no_failure(process: Any) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    child = process(*QUICK, stdout=writer)
+    os.close(writer)
+    _, err = child.communicate(timeout=60)
+    assert (child.returncode, err) == (141, b"")
 
 
 def test_trace_is_written(cli: Any, tmp_path: Path) -> None:

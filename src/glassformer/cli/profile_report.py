@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections import defaultdict
 from typing import TYPE_CHECKING
@@ -21,7 +22,16 @@ WIDTH = 120  # of the tables where no terminal says how wide it is
 
 def report(profile: Profile) -> None:
     """Print both parts, and what the machine can do."""
-    console = Console(width=None if terminal.is_terminal(sys.stdout) else WIDTH)
+    if terminal.is_terminal(sys.stdout):
+        show(profile, Console())
+        return
+    text = io.StringIO()  # by itself, rich would end the process where the reader of the output has left
+    show(profile, Console(file=text, width=WIDTH))
+    terminal.write(text.getvalue())
+
+
+def show(profile: Profile, console: Console) -> None:
+    """The tables on a console."""
     machine = profile.machine
     for title, part in (("prompt", profile.prefill), ("decode", profile.decode)):
         if part.replays:
