@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -220,8 +221,9 @@ def test_a_disk_that_is_full_from_the_start_is_told_with_the_name(path, monkeypa
 
 
 def test_what_is_no_file_is_refused(tmp_path):
-    with pytest.raises(OutputError, match="no regular file"):
-        Output(tmp_path)
+    for folder in (tmp_path, Path(), Path("/")):
+        with pytest.raises(OutputError, match="no regular file"):
+            Output(folder)
     with pytest.raises(OutputError, match="cannot write it: No such file or directory"):
         Output(tmp_path / "missing" / "out.jsonl")
     with pytest.raises(OutputError, match="no regular file"):

@@ -97,6 +97,14 @@ def test_a_bad_line_among_texts_is_the_only_one_that_fails(story):
         assert message in failed[0]["error"]["message"]
 
 
+@pytest.mark.parametrize(("task", "key"), [("generate", "prompt"), ("score", "text"), ("embed", "text")])
+def test_what_is_no_object_is_shown_one_that_its_task_takes(story, task, key):
+    (found,) = results_of(story, b"Once upon a time\n", Terms(task))
+    example = found["error"]["message"].partition("each line is an object like ")[2]
+    assert json.loads(example) == {key: "Once upon a time"}
+    assert "error" not in results_of(story, example.encode(), Terms(task))[0]
+
+
 def test_logits_without_a_choice_fail_their_line_alone(story, monkeypatch):
     submit = Engine.submit
 

@@ -64,7 +64,7 @@ class Generating:
         """Hand a line to the engine; if it cannot be continued, what is wrong with it."""
         named: Object = {}
         try:
-            values = object_in(line)
+            values = object_in(line, self.terms.task)
             named = name_in(values)
             request = read_request(values, named, line.number, self.terms)
             stream = self.engine.submit(request.text, request.asked, notify=self.arrived.set)

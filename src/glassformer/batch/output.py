@@ -45,9 +45,9 @@ class Output:
         Raises:
             OutputError: if another process writes it, it is no file of results, or it is damaged.
         """
+        self.file = opened(path)
         self.path, self.state = path, path.with_name(path.name + ".state")
         self.restarting = restart
-        self.file = opened(path)
         try:
             lock(self.file, path)
             self.begun, self.done = self._read()

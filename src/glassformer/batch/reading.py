@@ -62,7 +62,7 @@ def start(model: Model, line: Line, terms: Terms) -> Reading | Result:
     """The tokens of a line, or what is wrong with it."""
     named: Object = {}
     try:
-        values = object_in(line)
+        values = object_in(line, terms.task)
         named = name_in(values)
         request = read_request(values, named, line.number, terms)
         return Reading(line, request, model.ids(request.text))

@@ -66,7 +66,7 @@ class LineRequest:
     asked: Asked = field(default_factory=Asked)
 
 
-def object_in(line: Line) -> Object:
+def object_in(line: Line, task: Task) -> Object:
     """The fields of a line that are not null: programs write out what they do not ask for.
 
     Raises:
@@ -77,7 +77,7 @@ def object_in(line: Line) -> Object:
     try:
         values = parse_object(line.data)
     except JsonError as error:
-        raise LineError(f'{error}; each line is an object like {{"prompt": "Once upon a time"}}') from None
+        raise LineError(f'{error}; each line is an object like {{"{TEXTS[task][0]}": "Once upon a time"}}') from None
     return {key: value for key, value in values.items() if value is not None}
 
 
