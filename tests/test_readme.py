@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import glassformer
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
@@ -30,3 +32,10 @@ def test_the_readmes_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
         exec(compile(block, "README.md", "exec"), names)
     assert len(capsys.readouterr().out) > 20
     assert getattr(names["story"], "finish_reason", None) in ("stop", "length")
+
+
+def test_the_python_of_the_profiling_page_runs_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    load = glassformer.load
+    monkeypatch.setattr(glassformer, "load", lambda folder, **held: load(**held))  # there need not be a ./gpt2
+    (block,) = python_blocks(ROOT / "docs" / "profiling.md")
+    exec(compile(block, "profiling.md", "exec"), {})
