@@ -68,6 +68,13 @@ def test_what_is_done_is_passed_over(tmp_path):
     assert [line.number for line in Done.none().rest(read_lines(io.BytesIO(data)))] == [1, 2, 4, 5]
 
 
+def test_a_file_is_counted_from_where_it_stands():
+    file = io.BytesIO(b"a\nb\nc\n")
+    file.readline()
+    assert count_rest(file, Done.none()) == 2
+    assert file.read() == b"b\nc\n"
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [

@@ -60,8 +60,8 @@ class Done:
 
 
 def count_rest(file: BinaryIO, done: Done) -> int:
-    """How many lines of a file are not done; errors as `Done.rest`. The file is read from its start, and set back."""
-    file.seek(0)
+    """How many lines of a file are not done; errors as `Done.rest`. The file is set back to where it stands."""
+    start = file.tell()  # standard input may have been read by others before
     count = sum(1 for _ in done.rest(read_lines(file)))
-    file.seek(0)
+    file.seek(start)
     return count
