@@ -192,10 +192,12 @@ def test_a_node_that_dies_half_way_loses_nothing_and_repeats_nothing(story, node
     [
         ("127.0.0.1:1", "Connection refused"),
         ("local", "expected host:port"),
+        ("auto", "Connection refused"),
     ],
 )
-def test_a_cluster_that_is_not_there_is_one_clear_error(tmp_path, address, message):
+def test_a_cluster_that_is_not_there_is_one_clear_error(tmp_path, monkeypatch, address, message):
     pytest.importorskip("ray", reason="Ray is not installed (extra ray)")
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     (tmp_path / "p.jsonl").write_bytes(b'{"prompt": "a"}\n')
     command = [
         sys.executable,

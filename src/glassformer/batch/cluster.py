@@ -103,9 +103,12 @@ def connected(address: str) -> Iterator[None]:
 
 def check_reached(address: str) -> None:
     """Refuse an address where nobody listens, which Ray would try for minutes; errors are those of sockets."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
     if address == "auto":
-        return
+        # As Ray finds it, for which it has no public name: a cluster that is gone may have left its address behind.
+        from ray._private.services import canonicalize_bootstrap_address
+
+        address = os.environ.get("RAY_ADDRESS") or canonicalize_bootstrap_address(address)
+    host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal():
         raise ValueError("expected host:port of its head, or auto")
     socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
