@@ -105,7 +105,10 @@ def check_reached(address: str) -> None:
     """Refuse an address where nobody listens, which Ray would try for minutes; errors are those of sockets."""
     if address == "auto":
         # As Ray finds it, for which it has no public name: a cluster that is gone may have left its address behind.
-        from ray._private.services import canonicalize_bootstrap_address
+        try:
+            from ray._private.services import canonicalize_bootstrap_address
+        except ImportError:
+            return  # it is Ray that will say so, after minutes
 
         address = os.environ.get("RAY_ADDRESS") or canonicalize_bootstrap_address(address)
     host, _, port = address.removeprefix("ray://").rpartition(":")
