@@ -151,6 +151,24 @@ def test_jobs_run_in_the_thread_of_the_model(story: TextModel) -> None:
         assert engine.submit("A", WAYS[0]).finish() == alone(story, "A", WAYS[0])
 
 
+def test_texts_go_on_beside_jobs_without_end(story: TextModel) -> None:
+    over = threading.Event()
+    with Engine(story, config_of(story)) as engine:
+
+        def again() -> None:
+            if not over.is_set():
+                engine.call(again)
+
+        with standing(engine):
+            stream = engine.submit("A", WAYS[0])
+            again()
+        steps: list[Step] = []
+        ended = settled(lambda: steps.extend(stream.ready()) or stream.ended)  # type: ignore[func-returns-value]
+        over.set()
+        assert ended, f"{len(steps)} tokens came beside jobs"
+        assert stream.finish() == alone(story, "A", WAYS[0])
+
+
 def storm(story: TextModel) -> None:
     """Two hundred requests that are cancelled, some of them while they run, and one that is not."""
     asked = Asked(max_new_tokens=200, ignore_eos=True, do_sample=False)

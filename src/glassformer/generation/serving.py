@@ -77,6 +77,7 @@ class Engine:
         self._started = time.monotonic()
         self._changed = threading.Condition()
         self._commands: deque[Command] = deque()
+        self._jobs: deque[Callable[[], bool]] = deque()
         self._entering = 0  # requests among the commands
         self._closing = self._stopping = False
         self._thread = threading.Thread(target=self._run, name="glassformer-engine", daemon=True)
@@ -124,13 +125,15 @@ class Engine:
     def call(self, job: Callable[[], Result]) -> Future[Result]:
         """Run a function in the engine's thread, between two steps: the model does nothing else meanwhile.
 
+        There is a step between two functions, so that texts go on however many functions come.
+
         Raises:
             ClosedError: if the engine takes no requests any more.
         """
         future: Future[Result] = Future()
         with self._changed:
             self._check_open()
-            self._commands.append(partial(self._work, job, future))
+            self._jobs.append(partial(self._work, job, future))
             self._changed.notify()
         return future
 
@@ -198,6 +201,8 @@ class Engine:
         while self._wait():
             while self._commands:
                 self._commands.popleft()()
+            while self._jobs and not self._jobs.popleft()():
+                pass  # those that nobody waits for any more take no turn
             if self._stopping:
                 self.batcher.stop(ClosedError(STOPPED))
             else:
@@ -206,7 +211,7 @@ class Engine:
     def _wait(self) -> bool:
         """Sleep until there is something to do; whether there is, before the end."""
         with self._changed:
-            while not (self._commands or self.batcher.live):
+            while not (self._commands or self._jobs or self.batcher.live):
                 if self._closing:
                     return False
                 self._changed.wait()
@@ -220,15 +225,16 @@ class Engine:
         except ServingError as error:  # requests that lost their memory have filled the queue since
             self.batcher.refuse(live, error)
 
-    def _work(self, job: Callable[[], Result], future: Future[Result]) -> None:
+    def _work(self, job: Callable[[], Result], future: Future[Result]) -> bool:
         if self._stopping:
             future.cancel()
         if not future.set_running_or_notify_cancel():
-            return
+            return False
         try:
             future.set_result(job())
         except BaseException as error:
             future.set_exception(error)
+        return True
 
 
 def memory_for(model: TextModel, config: ServingConfig) -> SequenceMemory:

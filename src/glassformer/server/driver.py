@@ -63,6 +63,9 @@ class Driver:
             if not done.done():
                 future.cancel()
                 await asyncio.wait([done])
+        except asyncio.CancelledError:  # nobody waits any more: a job that has not begun never will
+            done.cancel()
+            raise
         finally:
             if left is not None:
                 left.cancel()
