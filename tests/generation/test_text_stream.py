@@ -41,7 +41,8 @@ def test_steps_carry_ids_and_logprobs(scripted: Callable[..., TextModel]) -> Non
     assert list(stream) == []
 
 
-BYTES = {0: b"caf", 1: b"\xc3", 2: b"\xa9", 3: b"\xf0\x9f", 4: b"\x98", 5: b"\x80", 6: b"!", 7: b"\xff", 8: b"\xa9!"}
+BYTES = {0: b"caf", 1: b"\xc3", 2: b"\xa9", 3: b"\xf0\x9f", 4: b"\x98", 5: b"\x80", 6: b"!", 7: b"\xff", 8: b"\xa9!",
+         9: b" \xe2\x80"}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -56,6 +57,7 @@ BYTES = {0: b"caf", 1: b"\xc3", 2: b"\xa9", 3: b"\xf0\x9f", 4: b"\x98", 5: b"\x8
         ([0, 1, 2], ("é?",), ["caf", "", ""], "é"),
         ([0, 3], ("\ufffd",), ["caf", ""], ""),
         ([0, 99, 6], (), ["caf", "", "!"], ""),
+        ([0, 9], (" ",), ["caf", ""], ""),
     ],
 )
 def test_characters_over_several_tokens(tokens: list[int], stop: tuple[str, ...], shown: list[str], rest: str) -> None:

@@ -1,6 +1,7 @@
 """Whatever is asked of generation: an answer within its limits, or one error of ours."""
 
 import math
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -166,3 +167,13 @@ def test_a_thousand_stop_strings_and_a_long_one() -> None:
     watch = StopStrings(["x" * 100_000, *(f"{number}!" for number in range(1000))])
     shown = "".join(watch.push("x" * 50)[0] for _ in range(100))
     assert shown + watch.flush() == "x" * 5000
+
+
+def test_stop_strings_that_nearly_match_are_not_compared_again_and_again() -> None:
+    """A text that is held back for one of them, at each of whose characters others begin anew."""
+    watch = StopStrings([*(["b" * 1000] * 32), *(["a" * 500 + "b" * 500] * 31), "a" * 1000])
+    start = time.perf_counter()
+    for _ in range(999):
+        assert watch.push("a") == ("", False)
+    assert time.perf_counter() - start < 1
+    assert watch.push("a") == ("", True)

@@ -9,25 +9,70 @@ from glassformer.generation.options import GenerationOptions
 FinishReason = Literal["stop", "length"]
 
 
+class Progress:
+    """How far a text has come in one stop string, looking at each character once (Knuth, Morris and Pratt 1977).
+
+    Attributes:
+        length: of the longest beginning of the string that the text ends with.
+    """
+
+    def __init__(self, string: str) -> None:
+        self.string, self.length = string, 0
+        # At n: length of the longest other beginning that the first n characters end with; made as far as it is needed.
+        self._shorter = [0, 0]
+
+    def push(self, piece: str) -> int | None:
+        """Where in `piece` the string is complete for the first time; None: it is not."""
+        place = 0
+        while place < len(piece):
+            if self.length == 0:
+                place = piece.find(self.string[0], place)
+                if place < 0:
+                    return None
+            if piece[place] != self.string[self.length]:
+                self.length = self._shorter[self.length]
+                continue
+            place += 1
+            self._grow()
+            if self.length == len(self.string):
+                return place
+        return None
+
+    def _grow(self) -> None:
+        """One character more of the string was met."""
+        self.length += 1
+        if self.length == len(self._shorter):
+            character, shorter = self.string[self.length - 1], self._shorter[-1]
+            while shorter and self.string[shorter] != character:
+                shorter = self._shorter[shorter]
+            self._shorter.append(shorter + (self.string[shorter] == character))
+
+
 class StopStrings:
     """Watches text that arrives in pieces for stop strings, which may span pieces.
 
     Text that may be the beginning of a stop string is held back until the next piece decides. The string that is
-    complete first, character by character, counts, so the outcome does not depend on where the pieces were cut.
+    complete first, character by character, counts (of two that end together, the longer), so the outcome does not
+    depend on where the pieces were cut. Behind it nothing is shown.
     """
 
     def __init__(self, strings: Sequence[str]) -> None:
-        self.strings = tuple(strings)
-        self.held = ""
+        self.held, self.met = "", False
+        self._all = [Progress(string) for string in strings]
 
     def push(self, piece: str) -> tuple[str, bool]:
         """Text that is safe to show, and whether a stop string was met; the text ends before that string."""
+        if self.met:
+            return "", True
         text = self.held + piece
-        start = self._first_match(text)
-        if start is not None:
-            self.held = ""
-            return text[:start], True
-        held = self._undecided(text)
+        ends = [(progress.push(piece), len(progress.string)) for progress in self._all]
+        found = [(end, -length) for end, length in ends if end is not None]
+        if found:
+            end, length = min(found)
+            shown = text[: len(self.held) + end + length]
+            self.held, self.met = "", True
+            return shown, True
+        held = max((progress.length for progress in self._all), default=0)
         self.held = text[len(text) - held :]
         return text[: len(text) - held], False
 
@@ -35,22 +80,6 @@ class StopStrings:
         """The text held back, once no more will come."""
         text, self.held = self.held, ""
         return text
-
-    def _first_match(self, text: str) -> int | None:
-        """Where the stop string that ends first in `text` begins (of two that end together, the longer)."""
-        found = [(text.find(string), string) for string in self.strings]
-        matches = [(start + len(string), start) for start, string in found if start >= 0]
-        return min(matches)[1] if matches else None
-
-    def _undecided(self, text: str) -> int:
-        """Length of the longest end of `text` that is the beginning of a stop string."""
-        longest = 0
-        for string in self.strings:
-            for length in range(min(len(string) - 1, len(text)), longest, -1):
-                if text.endswith(string[:length]):
-                    longest = length
-                    break
-        return longest
 
 
 def check_fits(tokens: int, n_positions: int, what: str = "the prompt") -> None:
