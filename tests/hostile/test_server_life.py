@@ -91,12 +91,15 @@ def test_the_log_holds_nothing_that_steers_a_terminal() -> None:
     with serving() as server:
         for path in (b"/%1b%5b2J%0d%0aforged%20200%201%20B", b"/%e2%80%ae%c2%9b31m", b"/" + b"%00" * 500):
             everything(server.connect(b"GET " + path + b" HTTP/1.0\r\nhost: localhost\r\n\r\n"))
+        for client in (b"\x9b31m", b"1.2.3.4 GET /forged 200 1 B", b"x" * 5000):
+            head = b"GET /health HTTP/1.0\r\nhost: localhost\r\nx-forwarded-for: " + client
+            everything(server.connect(head + b"\r\n\r\n"))
         for data in (b"\x1b]0;title\x07 / HTTP/1.0\r\n\r\n", b"GET / HTTP/1.0\r\nhost: \x1b[31m\r\n\r\n"):
             everything(server.connect(data))
         server.process.terminate()
         assert server.process.wait(10) == 0
         lines = server.said().splitlines()
-    assert len(lines) == 4, lines
+    assert len(lines) == 7, lines
     assert all(line.isascii() and line.isprintable() and line.count(" ") == 9 for line in lines), lines
     assert max(map(len, lines)) < 1000
 

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from glassformer.server.openai.counters import Counters
 
-LONGEST_PATH = 200
+LONGEST_PATH, LONGEST_CLIENT = 200, 64
 Log = Callable[["Access"], None]
 
 
@@ -25,6 +25,7 @@ class Access:
     Attributes:
         time: when the answer ended, in seconds since 1970.
         request: the id that the answer carries as x-request-id.
+        client: its address; of one that asks through a proxy on this machine, what the proxy says that it is.
         status: 499 where the client left before the answer began.
         bytes: of the answer's body.
         seconds: from the request's head to the answer's end.
@@ -71,7 +72,7 @@ class AccessLog:
             place = scope["path"] if scope["path"] in self.known else "other"
             self.counters.answers[place, status] += 1
             self.counters.seconds[place] += seconds
-            client = (scope.get("client") or ("-",))[0]
+            client = (scope.get("client") or ("-",))[0][:LONGEST_CLIENT]
             path = scope["path"][:LONGEST_PATH]
             self.log(Access(time.time(), request, client, scope["method"], path, status, size, seconds))
 
@@ -86,11 +87,16 @@ def as_json(access: Access) -> None:
 
 
 def as_text(access: Access) -> None:
-    """A readable line on standard error; an address is escaped, so that it writes no lines or columns of its own."""
+    """A readable line on standard error; what clients wrote is escaped, so that it makes no lines or columns."""
     when = time.strftime("%H:%M:%S", time.localtime(access.time))
-    path = access.path.encode("unicode_escape").decode().replace(" ", "\\x20")
+    client, path = escaped(access.client), escaped(access.path)
     what = f"{access.method[:20]} {path} {access.status} {access.bytes} B {access.seconds:.3f} s"
-    say(f"{when} {access.client} {what} {access.request}")
+    say(f"{when} {client} {what} {access.request}")
+
+
+def escaped(text: str) -> str:
+    """A text as one printable word of ASCII."""
+    return text.encode("unicode_escape").decode().replace(" ", "\\x20")
 
 
 def say(line: str) -> None:
