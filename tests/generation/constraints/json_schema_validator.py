@@ -4,6 +4,7 @@ import json
 import math
 import re
 from datetime import date, datetime, time
+from ipaddress import ip_address
 from typing import Any
 from uuid import UUID
 
@@ -34,9 +35,26 @@ def is_formatted(text: str, name: str) -> bool:
             return datetime.fromisoformat(text).tzinfo is not None
         if name == "uuid":
             return str(UUID(text)) == text
+        if name in ("ipv4", "ipv6"):
+            return ip_address(text).version == int(name[-1])
     except ValueError:
         return False
-    return bool(re.fullmatch({"email": r"[^@\s]+@[^@\s]+\.\w+", "ipv4": r"(\d+\.){3}\d+"}[name], text))
+    if name == "email":
+        person, _, host = text.partition("@")
+        return len(person) <= 64 and is_formatted(host, "hostname") and "." in host
+    if name == "hostname":
+        parts = text.split(".")
+        return len(text) <= 253 and all(re.fullmatch(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)", part) for part in parts)
+    return is_duration(text)
+
+
+def is_duration(text: str) -> bool:
+    """RFC 3339, appendix A: weeks alone, or units from large to small, of which none is left out in between."""
+    parts = re.fullmatch(r"P(?:(\d+W)|((?:\d+[YMD])*)(?:T((?:\d+[HMS])+))?)", text)
+    if parts is None:
+        return False
+    date_units, time_units = (re.sub(r"\d+", "", part or "") for part in parts.group(2, 3))
+    return bool(parts[1] or date_units + time_units) and date_units in "YMD" and time_units in "HMS"
 
 
 def valid(value: Any, schema: Any, root: Any = None) -> bool:

@@ -13,6 +13,7 @@ from json_schema_validator import valid
 import glassformer
 from glassformer.generation.constraints.constraint import EVERY_BYTE, JsonSchema
 from glassformer.generation.constraints.errors import ConstraintError
+from glassformer.generation.constraints.formats import FORMATS
 from glassformer.generation.constraints.machine import Machine
 from glassformer.model import Model
 
@@ -47,9 +48,7 @@ COUNTS = st.integers(0, 5)
 NUMBERS = st.integers(-200, 200) | st.decimals(-50, 50, places=3).map(float)
 STRINGS = merged(typed("string"), bounds("minLength", "maxLength", COUNTS),
                  st.fixed_dictionaries({}, optional={"pattern": PATTERNS}))  # fmt: skip
-FORMATTED = st.sampled_from(["date", "time", "date-time", "uuid", "email", "ipv4"]).map(
-    lambda name: {"type": "string", "format": name}
-)
+FORMATTED = st.sampled_from(sorted(FORMATS)).map(lambda name: {"type": "string", "format": name})
 WHOLE = merged(typed("integer"), bounds("minimum", "maximum", NUMBERS),
                bounds("exclusiveMinimum", "exclusiveMaximum", NUMBERS))  # fmt: skip
 REAL = merged(typed("number"), bounds("minimum", "exclusiveMaximum", NUMBERS))

@@ -27,7 +27,7 @@ CASES: list[tuple[Any, str, str]] = [
     ({"type": "string", "pattern": "(?=a)"}, "#/pattern", "lookahead"),
     ({"type": "string", "pattern": 3}, "#/pattern", "a string"),
     ({"type": "string", "pattern": "^a$", "minLength": 2}, "#/minLength", "no text matches"),
-    ({"type": "string", "format": "hostname"}, "#/format", "date-time"),
+    ({"type": "string", "format": "uri"}, "#/format", "date-time"),
     ({"type": "integer", "minimum": 3, "maximum": 2}, "#/minimum", "leave no number"),
     ({"type": "integer", "exclusiveMinimum": 3, "exclusiveMaximum": 4}, "#/exclusiveMinimum", "no whole number"),
     ({"type": "number", "minimum": float("nan")}, "#/minimum", "finite"),

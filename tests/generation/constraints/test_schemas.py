@@ -1,6 +1,7 @@
 """What is written under a schema validates, whatever the network wants."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from json_schema_validator import valid
 
 import glassformer
 from glassformer.generation.constraints.constraint import JsonObject, JsonSchema
+from glassformer.generation.constraints.formats import FORMATS
 from glassformer.model import Model
 
 PERSON = {
@@ -74,6 +76,9 @@ SCHEMAS: dict[str, Any] = {
     "uuid": {"type": "string", "format": "uuid"},
     "email": {"type": "string", "format": "email"},
     "ipv4": {"type": "string", "format": "ipv4"},
+    "ipv6": {"type": "string", "format": "ipv6"},
+    "hostname": {"type": "string", "format": "hostname"},
+    "duration": {"type": "string", "format": "duration"},
     "probability": {"type": "number", "minimum": 0, "maximum": 1},
     "between": {"type": "number", "exclusiveMinimum": 0.25, "exclusiveMaximum": 0.5},
     "any number": {"type": ["integer", "number"]},
@@ -151,3 +156,10 @@ def test_nesting_is_followed_as_deep_as_it_is_documented(depth: int) -> None:
     assert accepted("[" * depth + "]" * depth, {"type": "array"})
     with pytest.raises(ValueError, match="not allowed"):
         accepted("[" * 80, {"type": "array"})
+
+
+def test_addresses_are_no_longer_than_mail_allows() -> None:
+    longest = re.compile(FORMATS["email"])
+    assert longest.fullmatch(".".join(["a" * 15] * 4) + "@b.cd")
+    assert not longest.fullmatch(".".join(["a" * 32] * 3) + "@b.cd"), "64 characters before the @ (RFC 5321)"
+    assert not longest.fullmatch("a@" + ".".join(["b" * 63] * 4) + ".cd"), "253 characters behind it"
