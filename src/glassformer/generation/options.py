@@ -18,11 +18,14 @@ def is_bool(value: object) -> bool:
 
 def is_int(value: object) -> bool:
     """Whether a value is a whole number (Python's or NumPy's) and no bool, which Python counts among them."""
-    return isinstance(value, Integral) and not is_bool(value)
+    # Python's own first, without asking an abstract class: a request may hold 100,000 of them, while others wait.
+    return type(value) is int or (isinstance(value, Integral) and not is_bool(value))
 
 
 def is_number(value: object) -> bool:
     """Whether a value is a finite real number (Python's or NumPy's) and no bool."""
+    if type(value) is float:
+        return math.isfinite(value)
     if is_bool(value) or not isinstance(value, Real):
         return False
     try:
