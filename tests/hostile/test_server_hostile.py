@@ -130,29 +130,6 @@ def test_clients_that_leave_before_a_whole_answer(server):
     assert server.idle()
 
 
-@pytest.mark.parametrize(("path", "value"), [
-    ("/v1/embeddings", {"input": [7] * 400}),
-    ("/v1/completions", {"prompt": [[7] * 400] * 3, "max_tokens": 0, "echo": True, "logprobs": 1}),
-])  # fmt: skip
-def test_what_runs_between_steps_is_not_run_for_clients_that_have_left(server, path, value):
-    computed, gate, stands = [], threading.Event(), threading.Event()
-    server.engine.call(lambda: (stands.set(), gate.wait(10)))
-    assert stands.wait(5)
-    driver, engine_call = server.service.driver, server.engine.call
-    server.engine.call = lambda job: engine_call(lambda: (computed.append(path), job())[1])
-    try:
-        connections = [opened(server, request(path, value)) for _ in range(20)]
-        assert soon(lambda: driver.waiting == 20)
-        for connection in connections:
-            connection.close()
-        assert soon(lambda: driver.waiting == 0)
-    finally:
-        server.engine.call = engine_call
-        gate.set()
-    assert server.engine.call(lambda: "next").result(5) == "next"
-    assert not computed
-
-
 def test_clients_that_leave_within_their_request(server):
     for data in (b"", b"POST", b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\n", request("/x", LONG)[:-5]):
         opened(server, data).close()

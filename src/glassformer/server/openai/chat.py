@@ -106,7 +106,8 @@ async def chat(service: Service, request: Request) -> Response:
     kind = "chat.completion.chunk" if asked.form.stream else "chat.completion"
     envelope = Envelope.new("chatcmpl", kind, service.name)
     if asked.look is not None:
-        looked = await unless_gone(request, look(service, Job(asked.ids, asked.wanted), asked.look))
+        work = look(service, Job(asked.ids, asked.wanted), asked.look)
+        looked = await unless_gone(request, work, service.deadline)
         return Whole(answered(service, asked, envelope, [looked.done]) | {"inspect": looked.inspect})
     flows = Flows(service, jobs_of([asked.ids], asked.wanted, asked.form.n))
     if asked.form.stream:

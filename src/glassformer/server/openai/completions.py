@@ -67,14 +67,15 @@ async def completions(service: Service, request: Request) -> Response:
     check_model(fields, service.name)
     asked = await read_completion(service, request, fields)
     envelope = Envelope.new("cmpl", "text_completion", service.name)
-    scores = await unless_gone(request, prompt_scores(service, asked))
+    scores = await unless_gone(request, prompt_scores(service, asked), service.deadline)
     if asked.form.stream:
         flows = Flows(service, jobs_of(asked.prompts, asked.wanted, asked.form.n))
         return EventStream(flows, events(service, asked, envelope, flows, scores))
     done: list[Generation] = []
     extra: Object = {}
     if asked.look is not None:
-        looked = await unless_gone(request, look(service, Job(asked.prompts[0], asked.wanted), asked.look))
+        work = look(service, Job(asked.prompts[0], asked.wanted), asked.look)
+        looked = await unless_gone(request, work, service.deadline)
         done, extra = [looked.done], {"inspect": looked.inspect}
     elif asked.max_tokens:
         with Flows(service, jobs_of(asked.prompts, asked.wanted, asked.best_of)) as flows:

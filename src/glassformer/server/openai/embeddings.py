@@ -34,7 +34,7 @@ async def embeddings(service: Service, request: Request) -> Response:
     encoding = asked.choice("encoding_format", ("float", "base64"), "float")
     asked.integer("dimensions", model.config.n_embd, model.config.n_embd, model.config.n_embd)
     prompts = await read_prompts(model, asked, "input")
-    vectors = await unless_gone(request, embedded(service, prompts, pooling))
+    vectors = await unless_gone(request, embedded(service, prompts, pooling), service.deadline)
     usage = Usage.of(prompts)
     service.counters.add(usage)
     data = [
