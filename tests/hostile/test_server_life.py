@@ -20,6 +20,9 @@ pytest.importorskip("uvicorn", reason="needs the extra serve")
 
 from server_process import everything, request, serving, status_of
 
+from glassformer.server.openai import running
+from glassformer.server.openai.connection import Bounds
+
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 COMMAND = [sys.executable, "-m", "glassformer", "serve", "--json"]
 HEALTH = b"GET /health HTTP/1.0\r\nhost: localhost\r\n\r\n"
@@ -133,6 +136,34 @@ def test_signals_while_it_starts(number: int, codes: tuple[int, ...], seconds: f
         _, err = process.communicate(timeout=10)
     assert process.returncode in codes
     assert err == b""
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.01, 0.02, 0.03])
+def test_a_signal_behind_the_address_ends_the_server_well(seconds: float) -> None:
+    with subprocess.Popen([*COMMAND, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(seconds)
+        process.terminate()
+        try:
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
+
+
+def test_a_signal_before_the_server_listens_for_it_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    server = running.server_of(lambda *_: None, 1, Bounds())  # type: ignore[arg-type, return-value]
+
+    def listen(sockets: list[socket.socket]) -> None:
+        assert said == ["ready"]
+        signal.raise_signal(signal.SIGTERM)
+        assert server.should_exit
+
+    monkeypatch.setattr(running, "server_of", lambda *_: server)
+    monkeypatch.setattr(server, "run", listen)
+    with socket.socket() as listener:
+        running.run(lambda *_: None, listener, 1, lambda: said.append("ready"))  # type: ignore[arg-type, return-value]
 
 
 @pytest.mark.slow

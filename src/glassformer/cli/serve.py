@@ -180,8 +180,7 @@ def serve(plan: Plan, listener: socket.socket, ready: Callable[[], None]) -> Non
     config = ServingConfig(limits, plan.load.kv_memory)
     with LogThread(LOGS[plan.log]) as log, Engine(model, config) as engine:
         app = serving_app(Service(model, plan.name, engine, template, plan.load.timeout), plan.doors, log)
-        ready()
-        run(app, listener, plan.load.drain)
+        run(app, listener, plan.load.drain, ready)
 
 
 def worker(plan: Plan, listener: socket.socket, ready: Callable[[], None]) -> None:
