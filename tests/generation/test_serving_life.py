@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
+from concurrent.futures import CancelledError as CancelledFuture
 from functools import partial
 
 import pytest
@@ -218,3 +219,21 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
     assert rate.per_second(110.5) == 4.0
     assert rate.per_second(111.5) == 3.0
     assert rate.per_second(150.0) == 0.0
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_mistake_in_the_engine_leaves_nobody_waiting(story: TextModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Engine(story, config_of(story, running=1)) as engine:
+        with standing(engine):
+            running, waiting = engine.submit("A"), engine.submit("A")
+            monkeypatch.setattr(engine.batcher, "cancel", lambda _: 1 / 0)
+            waiting.cancel()
+            late, job = engine.submit("A"), engine.call(lambda: 1)
+        for stream in (running, waiting, late):
+            with pytest.raises(ServingError, match="broke: ZeroDivisionError"):
+                stream.finish()
+        with pytest.raises(CancelledFuture):
+            job.result(5)
+        assert settled(lambda: not engine.alive)
+        with pytest.raises(ClosedError):
+            engine.submit("A")

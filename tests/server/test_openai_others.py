@@ -1,6 +1,8 @@
 """Models, embeddings, token counts, health, metrics and captures, driven by the official client and by httpx."""
 
+import asyncio
 import base64
+import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,6 +15,12 @@ pytest.importorskip("starlette", reason="needs the extra serve")
 
 import httpx
 import openai
+from starlette.requests import Request
+
+import glassformer
+from glassformer.generation.serving import Engine
+from glassformer.server.openai.health import health
+from glassformer.server.openai.service import Service
 
 TEXT = "Once upon a time there was a little girl named Ivy."
 
@@ -70,6 +78,15 @@ def test_tokens_there_and_back(plain, story):
     assert found["max_model_len"] == story.config.n_positions
     assert plain.post("/detokenize", json={"tokens": found["tokens"]}).json() == {"prompt": TEXT}
     assert plain.post("/detokenize", json={"tokens": [10**6]}).status_code == 400
+
+
+def test_health_of_a_server_whose_engine_has_ended():
+    model = glassformer.load()
+    with Engine(model) as engine:
+        service = Service(model, "story", engine)
+    answer = asyncio.run(health(service, Request({"type": "http"})))
+    assert answer.status_code == 503
+    assert json.loads(answer.body)["status"] == "ended"
 
 
 def test_health_and_metrics(plain, client):

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
@@ -154,6 +155,11 @@ class Engine:
             **vars(batcher.counts),
         )
 
+    @property
+    def alive(self) -> bool:
+        """Whether its thread goes on: until it is closed, or broke by a mistake."""
+        return self._thread.is_alive()
+
     def drain(self, timeout: float | None = None) -> bool:
         """Take no more requests and let those that are here end; whether they did so within the seconds given."""
         with self._changed:
@@ -198,15 +204,34 @@ class Engine:
     # ------------------------------------------------------------ in the engine's thread
 
     def _run(self) -> None:
-        while self._wait():
-            while self._commands:
-                self._commands.popleft()()
-            while self._jobs and not self._jobs.popleft()():
-                pass  # those that nobody waits for any more take no turn
-            if self._stopping:
-                self.batcher.stop(ClosedError(STOPPED))
-            else:
-                self.batcher.guarded(list(self.batcher.live.values()), self.batcher.step)
+        try:
+            while self._wait():
+                self._turn()
+        except BaseException as error:  # a mistake of ours, of which nobody is to wait for the end
+            self._break(error)
+            raise
+
+    def _turn(self) -> None:
+        """What was asked meanwhile, and a step."""
+        while self._commands:
+            self._commands.popleft()()
+        while self._jobs and not self._jobs.popleft()():
+            pass  # those that nobody waits for any more take no turn
+        if self._stopping:
+            self.batcher.stop(ClosedError(STOPPED))
+        else:
+            self.batcher.guarded(list(self.batcher.live.values()), self.batcher.step)
+
+    def _break(self, error: BaseException) -> None:
+        """Tell all who wait that the thread ends."""
+        with self._changed:
+            self._closing = self._stopping = True
+        for left in (*self._commands, *self._jobs):
+            with suppress(Exception):
+                left()
+        self.batcher.stop(
+            ServingError(f"the engine broke: {type(error).__name__}: {error}; please report this, and start it anew")
+        )
 
     def _wait(self) -> bool:
         """Sleep until there is something to do; whether there is, before the end."""
@@ -219,7 +244,8 @@ class Engine:
 
     def _begin(self, live: Live) -> None:
         self.batcher.counts.submitted += 1
-        self._entering -= 1
+        with self._changed:
+            self._entering -= 1
         try:
             self.batcher.add(live)
         except ServingError as error:  # requests that lost their memory have filled the queue since

@@ -14,9 +14,12 @@ GAUGES = ("waiting", "running", "blocks", "free_blocks", "prefix_blocks", "token
 
 
 async def health(service: Service, request: Request) -> Response:
-    """That the server answers, and how many requests are before it."""
-    found = service.engine.metrics()
-    return JSONResponse({"status": "ok", "model": service.name, "running": found.running, "waiting": found.waiting})
+    """That the server answers, and how many requests are before it; 503 where its engine has ended."""
+    found, alive = service.engine.metrics(), service.engine.alive
+    said = {"status": "ok" if alive else "ended", "model": service.name}
+    return JSONResponse(
+        said | {"running": found.running, "waiting": found.waiting}, status_code=200 if alive else 503
+    )
 
 
 async def metrics(service: Service, request: Request) -> Response:
