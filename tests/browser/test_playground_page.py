@@ -1,5 +1,6 @@
 """The playground in a browser: it writes what the model writes, can be stopped, and needs no pointer."""
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -85,6 +86,12 @@ def test_a_server_that_dies_in_the_middle_is_a_message(browser):
         page = visit.page
         page.goto(visit.address)
         page.fill("#max_tokens", "500")
+        # So much that it takes seconds: a story alone may be whole before the server is gone.
+        longer = {"n": 64, "ignore_eos": True}
+        page.route(
+            "**/v1/completions",
+            lambda route: route.continue_(post_data=json.dumps(route.request.post_data_json | longer)),
+        )
         page.evaluate("document.getElementById('go').click()")
         page.locator("#text", has_text=re.compile(PROMPT + ".{10}")).wait_for()
         server.process.kill()
