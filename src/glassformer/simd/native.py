@@ -60,8 +60,8 @@ def link(code: bytes, symbol: str) -> int:
 def give_back() -> None:
     """Let the system take back what LLVM leaves behind: pages of its file and freed memory, some 70 MB in all.
 
-    The kernels do not need it, and LLVM's pages come back from the file when it is needed again. Does nothing where the
-    system does not show its mappings.
+    So with the library that makes the names of cached objects. The kernels need neither, and these pages come back from
+    the files when they are needed again. Does nothing where the system does not show its mappings.
     """
     maps, advice = Path("/proc/self/smaps"), getattr(mmap, "MADV_DONTNEED", None)
     if advice is None or not maps.exists() or not _used.is_set():
@@ -71,8 +71,10 @@ def give_back() -> None:
     if hasattr(libc, "malloc_trim"):
         libc.malloc_trim(0)
     libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    for start, end in clean_mappings(maps.read_text(encoding="utf8", errors="replace"), "libllvmlite"):
-        libc.madvise(start, end - start, advice)
+    found = maps.read_text(encoding="utf8", errors="replace")
+    for name in ("libllvmlite", "libcrypto"):
+        for start, end in clean_mappings(found, name):
+            libc.madvise(start, end - start, advice)
 
 
 def clean_mappings(smaps: str, name: str) -> list[tuple[int, int]]:
