@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 
 DISTURBED = 0.05  # of the processors' time that others may have in a round that counts
 STEADY = 1.1  # by how much memory's speed may differ before and after a turn
-FAST_MEMORY = 45.0  # GB/s from which the goals of fast memory hold, on a host where memory has two speeds
+# GB/s from which memory is fast, on a host where it has one speed now and another then: rounds in which it was have
+# goals of their own, if there are so many of them.
+FAST_MEMORY, ENOUGH = 56.0, 3
 
 
 @dataclass(frozen=True)
@@ -133,13 +135,25 @@ def verdict(found: float, goal: float | None) -> str:
     return "" if goal is None else "yes" if found >= goal else "no"
 
 
-def rival_row(group: Group, rival: Rival, turns: Turns) -> dict[str, object]:
-    """Our speed against a rival's: the best of each, and the median of the quiet rounds' ratios."""
-    seconds, theirs = turns.rivals[rival], rival.work or group.work
-    ratios = [(group.work.tokens / turns.own[i]) / (theirs.tokens / seconds[i]) for i in turns.quiet]
-    goal = rival.fast_goal if rival.fast_goal and turns.bandwidth >= FAST_MEMORY else rival.goal
-    found = statistics.median(ratios)
-    return row(group, rival.name, group.work.tokens / min(turns.own), theirs.tokens / min(seconds), found, goal)
+def rival_rows(group: Group, rival: Rival, turns: Turns) -> list[dict[str, object]]:
+    """Our speed against a rival's: over all quiet rounds, and over those of them in which memory was fast."""
+    rows = [rival_row(group, rival, turns, turns.quiet, rival.goal)]
+    fast = [i for i in turns.quiet if min(turns.gigabytes[i]) >= FAST_MEMORY]
+    if rival.fast_goal and len(fast) >= ENOUGH:
+        rows.append(rival_row(group, rival, turns, fast, rival.fast_goal))
+        rows[-1]["work"] = f"{group.work.name}, fast memory"
+    return rows
+
+
+def rival_row(
+    group: Group, rival: Rival, turns: Turns, rounds: Sequence[int], goal: float | None
+) -> dict[str, object]:
+    """The best of each, and the median of the rounds' ratios."""
+    theirs = rival.work or group.work
+    own = [group.work.tokens / turns.own[i] for i in rounds]
+    their = [theirs.tokens / turns.rivals[rival][i] for i in rounds]
+    found = statistics.median(a / b for a, b in zip(own, their, strict=True))
+    return row(group, rival.name, max(own), max(their), found, goal)
 
 
 def share_row(group: Group, turns: Turns, facts: Mapping[str, int]) -> dict[str, object]:

@@ -7,8 +7,9 @@ first have to compute the same logits, within what their precision allows. In ev
 turn, and memory's reading speed is measured before and after ours; `ratio` is the median over the rounds of our speed
 divided by theirs, `tok/s` and `theirs` are each engine's best, `of best` is the first over the second. Against
 bandwidth, `theirs` is the speed at which reading the weights and the cache once per token would take all of it.
-Rounds in which other programs had over a twentieth of the processors do not count, unless all are such. CTranslate2 is
-asked for text, so its prompt includes one step.
+Rounds in which other programs had over a twentieth of the processors do not count, unless all are such. Those in which
+memory was fast make a row of their own, if there are three. CTranslate2 is asked for text, so its prompt includes one
+step.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from peer_rows import (
     Turns,
     absent_row,
     lookup_row,
-    rival_row,
+    rival_rows,
     selected,
     share_row,
 )
@@ -142,10 +143,9 @@ class Comparison:
         self.disturbed += sum(share > DISTURBED for share in turns.others)
         self.measured += self.rounds
         rows = [share_row(group, turns, workers[group.own].facts)] if group.share else []
-        return rows + [
-            absent_row(group, rival, failed[rival]) if rival in failed else rival_row(group, rival, turns)
-            for rival in group.rivals
-        ]
+        for rival in group.rivals:
+            rows += [absent_row(group, rival, failed[rival])] if rival in failed else rival_rows(group, rival, turns)
+        return rows
 
     def resident(self) -> dict[str, object]:
         """Memory of a process that holds the Q8 model and a full context, and does nothing else."""

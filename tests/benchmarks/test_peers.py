@@ -13,7 +13,7 @@ import pytest
 import peers
 from glassformer.models.config import GPT2Config, read_config
 from peer_models import SHAPES, gguf_name, random_tensors, write_model
-from peer_rows import GROUPS, Group, Rival, Turns, Work, decode, lookup_row, rival_row, share_row
+from peer_rows import GROUPS, Group, Rival, Turns, Work, decode, lookup_row, rival_rows, share_row
 from peer_worker import PeerError, Worker, token_ids
 
 BENCHMARKS = Path(peers.__file__).parent
@@ -28,27 +28,36 @@ def turns(gigabytes: float) -> Turns:
 
 
 def test_ratio_is_the_median_over_rounds_and_speeds_are_the_best() -> None:
-    row = rival_row(GROUP, LLAMA, turns(30.0))
+    (row,) = rival_rows(GROUP, LLAMA, turns(30.0))
     assert (row["ratio"], row["tok/s"], row["theirs"], row["of best"]) == (2.0, 50.0, 25.0, 2.0)
     assert (row["goal"], row["met"]) == (1.3, "yes")
 
 
-def test_fast_memory_has_a_goal_of_its_own() -> None:
-    slower = Turns([1.0], {LLAMA: [1.9]}, [(60.0, 60.0)])
-    assert (rival_row(GROUP, LLAMA, slower)["goal"], rival_row(GROUP, LLAMA, slower)["met"]) == (2.0, "no")
+def test_rounds_of_fast_memory_have_a_goal_of_their_own() -> None:
+    speeds = [(60.0, 60.0), (30.0, 60.0), (57.0, 58.0), (40.0, 40.0), (70.0, 60.0)]
+    some = Turns([1.0, 1.0, 1.0, 1.0, 1.0], {LLAMA: [1.9, 1.2, 1.8, 1.2, 1.5]}, speeds)
+    every, fast = rival_rows(GROUP, LLAMA, some)
+    assert (every["work"], every["ratio"], every["goal"], every["met"]) == ("decode 50", 1.5, 1.3, "yes")
+    assert (fast["work"], fast["ratio"]) == ("decode 50, fast memory", 1.8)
+    assert (fast["goal"], fast["met"]) == (2.0, "no")
+
+
+def test_too_few_rounds_of_fast_memory_are_no_row() -> None:
+    some = Turns([1.0, 1.0, 1.0], {LLAMA: [1.9, 1.2, 1.8]}, [(60.0, 60.0), (30.0, 60.0), (57.0, 58.0)])
+    assert len(rival_rows(GROUP, LLAMA, some)) == 1
 
 
 def test_rounds_that_others_disturbed_do_not_count_where_quiet_ones_remain() -> None:
     some = Turns([1.0, 4.0], {LLAMA: [2.0, 80.0]}, [(50.0, 50.0), (20.0, 20.0)], [0.01, 0.4])
-    assert rival_row(GROUP, LLAMA, some)["ratio"] == 2.0
+    assert rival_rows(GROUP, LLAMA, some)[0]["ratio"] == 2.0
     assert some.shares([25e9, 19e9]) == [0.5]
     every = Turns([1.0, 4.0], {LLAMA: [2.0, 80.0]}, [(50.0, 50.0), (20.0, 20.0)], [0.2, 0.4])
-    assert rival_row(GROUP, LLAMA, every)["ratio"] == 11.0
+    assert rival_rows(GROUP, LLAMA, every)[0]["ratio"] == 11.0
 
 
 def test_rival_that_does_other_work_is_compared_by_speed() -> None:
     rival = Rival("glassformer", "q8", 0.75, work=decode(0, 100, "decode 100"))
-    assert rival_row(GROUP, rival, Turns([1.0], {rival: [1.0]}, [(0.0, 0.0)]))["ratio"] == 0.5
+    assert rival_rows(GROUP, rival, Turns([1.0], {rival: [1.0]}, [(0.0, 0.0)]))[0]["ratio"] == 0.5
 
 
 def test_share_counts_weights_and_the_cache_at_its_mean_length() -> None:
