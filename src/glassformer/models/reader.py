@@ -12,6 +12,7 @@ from glassformer.formats.sharded import Weights as WeightFiles
 from glassformer.models.config import GPT2Config, expected_tensors
 from glassformer.models.weights import Block, Linear, Matrix, Norm, Weights
 from glassformer.runtime.engine import Ops
+from glassformer.runtime.memory import Arena, Room, aligned
 from glassformer.runtime.packed import (
     KINDS,
     PAIRED,
@@ -32,6 +33,7 @@ Progress = Callable[[int, int], None]
 Held = Matrix | Table | npt.NDArray[Any]
 Parts = Iterator[tuple[int, npt.NDArray[Any]]]
 
+SHARED = 16 << 20  # bytes of weights that lie in an arena
 # [vocab_size, n_embd], while Conv1D's matrices are [inputs, outputs] already.
 TRANSPOSED = ("wte.weight", "lm_head.weight")
 
@@ -86,10 +88,13 @@ class Reader:
     ) -> None:
         self.files, self.names, self.dtype, self.executor = files, names, dtype, ops.executor
         self.progress = progress
+        self.room: Room = aligned
         self.done, self.total = 0, sum(files.nbytes(name) for name in names.values())
 
     def read(self, config: GPT2Config) -> Weights:
-        """All weights."""
+        """All weights, in memory that they share, but for models that are small enough for caches."""
+        if self.total >= SHARED:
+            self.room = Arena().aligned
         return assemble(config, {name: self.tensor(name) for name in by_size(expected_tensors(config))})
 
     def tensor(self, name: str) -> Held:
@@ -102,9 +107,9 @@ class Reader:
         source = np.ascontiguousarray(self.files.raw(stored_name))
         try:
             if source.ndim == 1:
-                return convert_array(self.executor, source, stored, KINDS["f32"])
+                return convert_array(self.executor, source, stored, KINDS["f32"], self.room)
             held = table_kind(self.dtype, stored)
-            return Table(convert_array(self.executor, source, stored, held), held, *source.shape)
+            return Table(convert_array(self.executor, source, stored, held, self.room), held, *source.shape)
         finally:
             self.files.release(stored_name)
             self.tell(source.nbytes)
@@ -118,9 +123,11 @@ class Reader:
         parts = self.told(self.files.blocks(stored_name, size))
         if self.dtype in QUANTIZED:
             bits = matrix_bits(name, self.dtype)
-            return quantize_parts(self.executor, parts, shape, stored, name, bits=bits, transposed=transposed)
+            return quantize_parts(
+                self.executor, parts, shape, stored, name, bits=bits, transposed=transposed, room=self.room
+            )
         held = held_kind(self.dtype, stored)
-        packed = pack_parts(self.executor, parts, shape, stored, held, transposed=transposed)
+        packed = pack_parts(self.executor, parts, shape, stored, held, transposed=transposed, room=self.room)
         # The embedding is looked up in, and the head decides between all words: both keep f32 activations.
         return pair_matrix(self.executor, packed, name) if self.dtype == PAIRED and not transposed else packed
 

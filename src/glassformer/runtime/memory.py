@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +12,11 @@ import numpy.typing as npt
 from glassformer.simd.kernel import address_of
 
 LARGE = 4 << 20  # bytes from which memory comes from the system directly, in huge pages where it has them
+LINE, HUGE_PAGE = 64, 2 << 20
+CHUNK = 32 << 20  # bytes of an arena's mappings, of which those that are used become real
 
 
-def aligned(size: int, dtype: Any = np.int64, alignment: int = 64, *, huge: bool = True) -> npt.NDArray[Any]:
+def aligned(size: int, dtype: Any = np.int64, alignment: int = LINE, *, huge: bool = True) -> npt.NDArray[Any]:
     """A zeroed array that starts at a multiple of `alignment` bytes. MemoryError or ValueError without room for it.
 
     huge: ask for huge pages, which are worth it where memory is kept: the system may take long to make room for one.
@@ -24,6 +26,35 @@ def aligned(size: int, dtype: Any = np.int64, alignment: int = 64, *, huge: bool
     start = -address_of(raw) % alignment
     view: npt.NDArray[Any] = raw[start : start + size * itemsize].view(dtype)
     return view
+
+
+class Room(Protocol):
+    """Gives memory for arrays: `aligned`, or that of an arena."""
+
+    def __call__(self, size: int, dtype: Any) -> npt.NDArray[Any]: ...
+
+
+class Arena:
+    """Room for arrays that are kept together, as a model's weights are: one behind the other in large mappings.
+
+    Huge pages begin at multiples of their size, so an array by itself is often too small to have one.
+    """
+
+    def __init__(self) -> None:
+        self._rests: list[npt.NDArray[np.uint8]] = []
+
+    def aligned(self, size: int, dtype: Any) -> npt.NDArray[Any]:
+        """A zeroed array at the first multiple of 64 bytes where there is room; errors as `aligned`."""
+        nbytes = size * np.dtype(dtype).itemsize
+        if nbytes >= CHUNK // 2:
+            return aligned(size, dtype)
+        room = -(-nbytes // LINE) * LINE
+        place = next((place for place, rest in enumerate(self._rests) if len(rest) >= room), len(self._rests))
+        if place == len(self._rests):
+            self._rests.append(aligned(CHUNK, np.uint8, HUGE_PAGE))
+        rest = self._rests[place]
+        self._rests[place] = rest[room:]
+        return rest[:nbytes].view(dtype)
 
 
 class Scratch:

@@ -13,7 +13,7 @@ from glassformer.errors import GlassformerError
 from glassformer.kernels.matmul import BLOCK
 from glassformer.kernels.pack import convert, pack
 from glassformer.runtime.executor import Executor, Launch
-from glassformer.runtime.memory import aligned
+from glassformer.runtime.memory import Room, aligned
 from glassformer.simd.types import Value, bf16, f16, f32, f64, numpy_dtype
 
 Kind = type[Value]
@@ -99,13 +99,13 @@ def pack_matrix(
 
 def pack_parts(
     executor: Executor, parts: Iterable[tuple[int, npt.NDArray[Any]]], shape: tuple[int, int], stored: Kind, held: Kind,
-    *, transposed: bool = False,
+    *, transposed: bool = False, room: Room = aligned,
 ) -> PackedMatrix:  # fmt: skip
     """Pack a matrix that comes in parts (index of the first row, rows), all but the last with whole blocks of 64 rows.
 
     What has been packed can be given back before the next part comes, so packing takes little memory beyond the result.
     """
-    matrix = empty_matrix(shape, held, transposed=transposed)
+    matrix = empty_matrix(shape, held, transposed=transposed, room=room)
     blocks = matrix.data.reshape(-1, matrix.inputs, BLOCK)  # [blocks, inputs, 64]
     for first, rows in parts:
         source = np.ascontiguousarray(rows)
@@ -123,10 +123,10 @@ def part_bytes(shape: tuple[int, ...], stored: Kind) -> int:
     return max(1, PART // block) * block
 
 
-def empty_matrix(shape: tuple[int, int], held: Kind, *, transposed: bool) -> PackedMatrix:
+def empty_matrix(shape: tuple[int, int], held: Kind, *, transposed: bool, room: Room = aligned) -> PackedMatrix:
     """Room for a matrix of that shape in its file."""
     inputs, outputs = (shape[1], shape[0]) if transposed else shape
-    data = aligned(-(-outputs // BLOCK) * inputs * BLOCK, numpy_dtype(held))
+    data = room(-(-outputs // BLOCK) * inputs * BLOCK, numpy_dtype(held))
     return PackedMatrix(data, held, inputs, outputs)
 
 
@@ -143,9 +143,11 @@ def pack_into(
     executor.run(Launch(kernel, arguments, blocks, blocks * inputs * BLOCK))
 
 
-def convert_array(executor: Executor, source: npt.NDArray[Any], stored: Kind, held: Kind) -> npt.NDArray[Any]:
+def convert_array(
+    executor: Executor, source: npt.NDArray[Any], stored: Kind, held: Kind, room: Room = aligned
+) -> npt.NDArray[Any]:
     """A contiguous array as another type, in memory of our own."""
-    out = aligned(source.size, numpy_dtype(held))
+    out = room(source.size, numpy_dtype(held))
     kernel = convert.specialise(FROM=stored, TO=held)
     executor.run(Launch(kernel, (source, out, source.size), -(-source.size // 4096), source.size))
     return out.reshape(source.shape)

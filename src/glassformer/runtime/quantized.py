@@ -16,7 +16,7 @@ from glassformer.kernels.pack_quantized import pack_quantized
 from glassformer.kernels.quantize import GROUP, embedding_q8, quantize_rows
 from glassformer.runtime.epilogue import Epilogue
 from glassformer.runtime.executor import Cost, Executor, Launch
-from glassformer.runtime.memory import aligned
+from glassformer.runtime.memory import Room, aligned
 from glassformer.simd.types import Value
 
 TILES = {512: (4, 3, 2, 1), 256: (4, 2, 1), 128: (2, 1)}  # rows of register tiles by bits of a register
@@ -54,7 +54,7 @@ class QuantizedMatrix:
 
 def quantize_parts(
     executor: Executor, parts: Iterable[tuple[int, npt.NDArray[Any]]], shape: tuple[int, int], stored: Kind, name: str,
-    *, bits: int, transposed: bool,
+    *, bits: int, transposed: bool, room: Room = aligned,
 ) -> QuantizedMatrix:  # fmt: skip
     """Quantise a matrix to 8 or 4 bits that comes in parts (index of the first row, rows).
 
@@ -64,8 +64,8 @@ def quantize_parts(
     if inputs % GROUP:
         raise QuantizationError(f"{name} has {inputs} inputs; q{bits} needs a multiple of {GROUP}: use f16 or f32")
     blocks = -(-outputs // BLOCK)
-    codes = aligned(blocks * inputs * BLOCK * bits // 8, np.uint8)
-    scales = aligned(blocks * inputs // GROUP * BLOCK, np.float16)
+    codes = room(blocks * inputs * BLOCK * bits // 8, np.uint8)
+    scales = room(blocks * inputs // GROUP * BLOCK, np.float16)
     for first, rows in parts:
         source = np.ascontiguousarray(rows)
         count = len(source) if transposed else outputs
