@@ -66,10 +66,13 @@ def test_a_draw_is_that_of_the_definition(size: int) -> None:
 
 
 @pytest.mark.parametrize("scale", [0.02, 1.0, 5.0])
-def test_a_vocabulary_of_real_size(scale: float) -> None:
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_vocabulary_of_real_size(scale: float, tied: bool) -> None:
     size = 50257
     sampler, rng = Sampler(size, Eager(2)), np.random.default_rng(1)
     logits = (rng.standard_normal(size) * scale).astype(np.float32)
+    if tied:
+        logits = np.round(logits * 4) / 4
     every = [
         Cut(), Cut(0.8), Cut(top_k=50), Cut(top_k=20_000), Cut(top_p=0.9), Cut(1.3, 60, 0.9), Cut(typical_p=0.8),
         Cut(min_p=0.05), Cut(top_p=0.99, min_p=0.01), Cut(top_p=0.9, typical_p=0.5), Cut(0.5, 9000, 0.99, 0.001, 0.9),

@@ -1,31 +1,32 @@
 """The tokens that may be drawn, by their logits alone: the k greatest, and those that a filter could leave."""
 
 from glassformer.kernels.selection import LOWEST, find_threshold, keep, key_of, value_of
+from glassformer.kernels.softmax import PART, load_end, load_some
 from glassformer.simd import (
     Pointer,
     f32,
     f32x16,
     f32xN,
     i32,
-    i32x16,
     i64,
     kernel,
-    lane_numbers,
     load,
+    mask_bits,
     maximum,
-    select,
+    reduce_max,
     static_range,
     store,
 )  # fmt: skip
 
 NEVER = -float("inf")
 GROUP = 512  # logits of which the greatest in each of 16 lanes is noted
+SUMMITS = PART // GROUP * 16  # that are noted of a part
 
 
 @kernel
-def load_end(x: Pointer[f32], count: i64) -> f32x16:
-    """Fewer than 16 numbers, and minus infinity behind them."""
-    return select(lane_numbers(i32x16) < i32(count), load(x, f32x16, count=count), NEVER)
+def parts_of(size: i64) -> i64:
+    """How many parts so many tokens have."""
+    return (size + PART - 1) // PART
 
 
 @kernel
@@ -45,22 +46,31 @@ def scale(values: Pointer[f32], count: i64, top: f32, inverse: f32) -> None:
 
 
 @kernel
-def note_summits(logits: Pointer[f32], size: i64, summits: Pointer[f32]) -> i64:
-    """The maxima of each of 16 lanes of every GROUP of logits [size]; how many there are."""
-    count = i64(0)
-    whole = size // 16 * 16
-    for start in range(0, size, GROUP):
+def note_summits(x: Pointer[f32], count: i64, summits: Pointer[f32]) -> f32:
+    """The maxima of each of 16 lanes of every GROUP of a part x [count]; returned is the greatest, NaN if any is NaN.
+
+    summits: [SUMMITS], minus infinity where the part has no numbers.
+    """
+    highest = f32x16(NEVER)
+    poison = highest != highest
+    for group in range(SUMMITS // 16):
         best = [f32x16(NEVER) for c in static_range(2)]
-        end = min(start + GROUP, whole)
-        for i in range(start, end // 32 * 32, 32):
+        start = min(i64(group * GROUP), count)
+        end = min(start + GROUP, count)
+        whole = start + (end - start) // 32 * 32
+        for i in range(start, whole, 32):
             for c in static_range(2):
-                best[c] = maximum(load(logits + i + 16 * c, f32x16), best[c])
-        for i in range(max(start, end // 32 * 32), end, 16):
-            best[0] = maximum(load(logits + i, f32x16), best[0])
-        store(summits + count, maximum(best[0], best[1]))
-        count += 16
-    store(summits + count, f32x16(NEVER))
-    return count
+                v = load(x + i + 16 * c, f32x16)
+                poison = poison | (v != v)
+                best[c] = maximum(v, best[c])
+        for i in range(whole, end, 16):
+            v = load_some(x + i, end - i)
+            poison = poison | (v != v)
+            best[0] = maximum(v, best[0])
+        best[0] = maximum(best[0], best[1])
+        store(summits + 16 * group, best[0])
+        highest = maximum(best[0], highest)
+    return reduce_max(highest) if mask_bits(poison) == 0 else f32(float("nan"))
 
 
 @kernel
@@ -94,18 +104,17 @@ def keep_from(
 
 @kernel
 def keep_top_k(
-    logits: Pointer[f32], size: i64, k: i64, top: f32, inverse: f32, values: Pointer[f32], ids: Pointer[i32],
-    spare: Pointer[f32], near: Pointer[f32], found: Pointer[i64],
+    logits: Pointer[f32], size: i64, k: i64, top: f32, inverse: f32, summits: Pointer[f32], values: Pointer[f32],
+    ids: Pointer[i32], near: Pointer[f32], found: Pointer[i64],
 ) -> i64:  # fmt: skip
     """The k greatest of logits [size], scaled, equal ones by id, into `values` and `ids`; how many.
 
-    `spare` takes maxima of parts of the logits. k values at least reach the k-th greatest of them, and what is below
-    it is dropped at once.
+    summits: of all parts. k values at least reach the k-th greatest of them, and what is below it is dropped at once.
     """
     bound = f32(LOWEST)
-    parts = note_summits(logits, size, spare)
-    if k <= parts:
-        bound = lowest_as_great(value_of(find_threshold(spare, parts, k, near, found)), top, inverse)
+    noted = parts_of(size) * SUMMITS
+    if k <= noted:
+        bound = lowest_as_great(value_of(find_threshold(summits, noted, k, near, found)), top, inverse)
     count = keep_from(logits, size, bound, values, ids)
     scale(values, count, top, inverse)
     if count > k:
@@ -116,8 +125,10 @@ def keep_top_k(
 
 @kernel
 def leading(
-    logits: Pointer[f32], size: i64, k: i64, values: Pointer[f32], near: Pointer[f32], spare: Pointer[f32],
+    logits: Pointer[f32], size: i64, k: i64, summits: Pointer[f32], values: Pointer[f32], near: Pointer[f32],
     ids: Pointer[i32], found: Pointer[i64],
 ) -> i64:  # fmt: skip
     """Write the ids of the k greatest logits [size], equal ones by id, in ascending order; how many there are."""
-    return keep_top_k(logits, size, k, 0.0, 1.0, values, ids, spare, near, found)
+    for part in range(parts_of(size)):
+        note_summits(logits + part * PART, min(size - part * PART, PART), summits + part * SUMMITS)
+    return keep_top_k(logits, size, k, 0.0, 1.0, summits, values, ids, near, found)

@@ -76,7 +76,13 @@ def unit(weight: f32) -> i64:
 @kernel
 def units_of(total: i64x16, count: i64) -> i64:
     """A sum of `raised` vectors over so many numbers, without what is too much."""
-    return reduce_add(total) - vectors(count) * 16 * ROUNDING_BITS
+    return units_among(total, vectors(count) * 16)
+
+
+@kernel
+def units_among(total: i64x16, number: i64) -> i64:
+    """The same of a sum in which so many numbers are, in whatever lanes."""
+    return reduce_add(total) - number * ROUNDING_BITS
 
 
 @kernel
@@ -121,10 +127,10 @@ def measure(
         chosen = load(values + i, f32x16) >= least
         number += i64(popcount(mask_bits(chosen)))
         if WEIGHED:
-            total = total + raised(f64x16(select(chosen, load(weights + i, f32x16), 0.0)))
+            total = total + select(chosen, raised(f64x16(load(weights + i, f32x16))), 0)
     found[0] = number
     if WEIGHED:
-        number = units_of(total, count)
+        number = units_among(total, number)
     return number
 
 

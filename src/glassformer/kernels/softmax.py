@@ -3,6 +3,7 @@
 from glassformer.simd import (
     Pointer,
     exp,
+    exp_normal,
     f32,
     f32x16,
     i32,
@@ -25,17 +26,24 @@ PART = 2048  # numbers that are added up by themselves: sums of parts go to diff
 
 
 @kernel
-def sum_of_powers(row: Pointer[f32], width: i64, top: f32) -> f32x16:
-    """For each of 16 lanes the sum of e^(x - top) over a part of a row, but for negligible ones;  row: [width].
+def load_end(x: Pointer[f32], count: i64) -> f32x16:
+    """Fewer than 16 numbers, and minus infinity behind them."""
+    return select(lane_numbers(i32x16) < i32(count), load(x, f32x16, count=count), LOWEST)
 
-    Powers that are no normal numbers, as of tokens that a mask forbids, would take twice as long.
-    """
+
+@kernel
+def load_some(x: Pointer[f32], count: i64) -> f32x16:
+    """16 numbers or, where there are fewer, those and minus infinity behind them."""
+    return load(x, f32x16) if count >= 16 else load_end(x, count)
+
+
+@kernel
+def sum_of_powers(row: Pointer[f32], width: i64, top: f32) -> f32x16:
+    """For each of 16 lanes the sum of e^(x - top) over a part of a row, but for negligible ones;  row: [width]."""
     total = f32x16(0.0)
     for i in range(0, width, 16):
-        inside = lane_numbers(i32x16) < i32(width - i)
-        distance = load(row + i, f32x16, count=width - i) - top
-        power = exp(maximum(distance, FLOOR))
-        total = total + select(inside & (distance > FLOOR), power, 0.0)
+        distance = load_some(row + i, width - i) - top
+        total = total + select(distance > FLOOR, exp_normal(distance), 0.0)
     return total
 
 

@@ -9,10 +9,11 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from glassformer.kernels import filtering, sampling
+from glassformer.kernels import candidates, filtering, sampling, settling
 from glassformer.kernels.softmax import PART
 from glassformer.runtime.arrays import Float32
 from glassformer.runtime.executor import Launch
+from glassformer.runtime.memory import aligned
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
@@ -77,12 +78,13 @@ class Workspace:
     def __init__(self, size: int) -> None:
         self.parts = -(-size // PART)
         self.room = self.parts * filtering.GATHERED + 64
-        self.tally = np.zeros((self.parts, filtering.TALLY), np.int64)
-        self.peaks = np.empty((self.parts, 2), np.float32)
-        self.powers = np.empty((self.parts, 16), np.float32)
-        self.desk = np.empty((4, self.room), np.float32)
-        self.ids = np.empty(self.room, np.int32)
-        self.masked = np.empty(size, np.float32)
+        self.tally = aligned(self.parts * filtering.TALLY, np.int64).reshape(-1, filtering.TALLY)
+        self.summits = aligned(self.parts * candidates.SUMMITS, np.float32).reshape(self.parts, -1)
+        self.peaks = aligned(self.parts * 2, np.float32).reshape(-1, 2)
+        self.powers = aligned(self.parts * 16, np.float32).reshape(-1, 16)
+        self.desk = aligned(filtering.DESK * self.room, np.float32).reshape(-1, self.room)
+        self.ids = aligned(self.room, np.int32)
+        self.masked = aligned(size, np.float32)
 
 
 class Desk:
@@ -118,18 +120,16 @@ class Desk:
     def launches(self, allowed: Float32, logits: Float32, row: Row) -> Iterator[Launch]:
         """What chooses a token out of logits [size]."""
         size, work, parts, at = self.size, WORK * self.size, self.workspace.parts, self.workspace
-        desk, own = (at.desk, at.room), (self.state, self.marks)
-        said, some = (allowed, logits, at.masked, size), (*own, at.tally, size, *desk)
-        survey = allowed, self.mask, logits, at.masked, size, self.state, at.peaks
-        pick = allowed, at.masked, size, self.wishes, *own, at.peaks, *desk, at.ids
-        weigh = *said, self.wishes, *own, at.tally, at.powers, *desk
+        own, desk, peaks = (self.wishes, self.state, self.marks), (at.desk, at.room), (at.summits, at.peaks)
+        source, filtered = (allowed, logits, at.masked, size), (*own, at.tally, size)
+        survey = allowed, self.mask, logits, at.masked, size, self.state, *peaks
+        pick = allowed, at.masked, size, *own, *peaks, *desk, at.ids
+        weigh = *source, *own, at.tally, at.powers, *desk
         sums, chosen = (at.tally, at.peaks, at.powers), (at.ids, self.numbers, self.tokens, self.chances)
         yield Launch(sampling.survey.specialise(), survey, parts, work)
         yield Launch(sampling.pick.specialise(), pick, 1, work)
         yield Launch(sampling.weigh.specialise(), weigh, parts, work)
-        for stage in (filtering.TOP_P, filtering.TYPICAL_P):
-            yield Launch(filtering.narrow.specialise(), (self.wishes, *some, stage), 1, work)
-            yield Launch(filtering.gather.specialise(), (*some, stage), parts, work)
-            yield Launch(filtering.settle.specialise(), (self.wishes, *some, stage), 1, work)
-            yield Launch(filtering.cut.specialise(), (*some, stage), parts, work)
-        yield Launch(sampling.place.specialise(), (*said, *own, *sums, *desk, *chosen, *row), 1, work)
+        yield Launch(settling.settle.specialise(), (*filtered, at.summits, *desk, filtering.TOP_P), 1, work)
+        yield Launch(filtering.gather.specialise(), (*filtered, *desk), parts, work)
+        yield Launch(settling.settle.specialise(), (*filtered, at.summits, *desk, filtering.TYPICAL_P), 1, work)
+        yield Launch(sampling.place.specialise(), (*source, *own, *sums, *desk, *chosen, *row), 1, work)

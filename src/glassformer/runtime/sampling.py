@@ -40,8 +40,8 @@ class Sampler:
         self._mask: Float32 | None = None
         self._behind: tuple[Float32, Plan] | None = None
         self._loaded: dict[Kernel, Loaded] = {}
-        logs, _, near, spare = self._desk.workspace.desk
-        self._leading = logs, near, spare, self._desk.workspace.ids, np.empty(3, np.int64)
+        at = self._desk.workspace
+        self._leading = at.summits, at.desk[filtering.LOGS], at.desk[filtering.SPARE], at.ids, np.empty(3, np.int64)
         # Addresses are taken once: taking one costs as much as a pass over the logits.
         self._leading_memory = self._leading if self.executor.as_python else tuple(map(address_of, self._leading))
 
