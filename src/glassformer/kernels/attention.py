@@ -22,6 +22,7 @@ from glassformer.simd import (
     Pointer,
     cast,
     exp,
+    exp_normal,
     f16,
     f16x16,
     f32,
@@ -46,6 +47,7 @@ from glassformer.simd import (
 from glassformer.simd.types import Value, byte_size
 
 LOWEST = -float("inf")
+NEGLIGIBLE = -87.0  # a distance to the highest score, of which the weight is lost in any sum
 
 
 def tile_rows(longest: int, vector_bits: int) -> int:
@@ -124,7 +126,8 @@ def soften(weights: Pointer[f32], states: Pointer[f32], scales: Pointer[f16], *,
     for i in static_range(QUERIES):
         amount = f32x16(0.0)
         for j in static_range(0, KEYS, 16):
-            power = exp(load(weights + (i * KEYS + j), f32x16) - states[HIGHEST + i])
+            distance = load(weights + (i * KEYS + j), f32x16) - states[HIGHEST + i]
+            power = select(distance < NEGLIGIBLE, 0.0, exp_normal(distance))
             amount = amount + power
             if QUANTIZED:  # the values' scales, which the sum of weights is without
                 power = power * f32x16(load(scales + KEYS + j, f16x16))

@@ -16,7 +16,7 @@ from glassformer.runtime.paired import PairedMatrix, paired_rows
 from glassformer.runtime.quantized import QuantizedMatrix, QuantizedRows, linear_into_quantized, linear_quantized
 from glassformer.simd.types import byte_size, f32
 
-NEAR_BYTES = 32 << 10  # of the nearest cache, that a matrix product's weights may fill while many rows pass
+NEAR_BYTES = 256 << 10  # of a core's own caches, that a matrix product's weights may fill while many rows pass
 
 
 def tile_shape(executor: Executor) -> dict[str, Any]:
