@@ -203,7 +203,7 @@ def atomics(kind: Kind) -> list[str]:
     return [
         f"p8 = cast(o, {kind.name})", "atomic_store(p8, a)", "t1 = atomic_add(p8, b)",
         "t2 = compare_exchange(p8, a + b, c)",
-        "t3 = compare_exchange(p8, c + 1, a)", "t4 = atomic_load(p8)", "pause()", "prefetch(p8)",
+        "t3 = compare_exchange(p8, c + 1, a)", "t4 = atomic_load(p8)", "pause()", "prefetch(p8)", "prefetch(p8, 2)",
     ]  # fmt: skip
 
 

@@ -68,6 +68,7 @@ STATEMENTS = {
     "pointer to truth values": ("y = cast(x, «Pointer[bool1])", "there is no pointer to bool1"),
     "no value": ("y = «store(x, n)", "holds no i64; convert it to f32 first"),
     "assigned nothing": ("y = «prefetch(x)", "this has no value"),
+    "no such cache": ("«prefetch(x, 4)", "prefetch brings a line into cache 1, 2 or 3, not 4"),
     # elements and lists
     "element of a vector": ("y = «v[0]", "a vector's are lane(x, i)"),
     "list index": ("r = [v, v]\n    y = «r[2]", "the list has 2 elements, no element 2"),

@@ -91,7 +91,7 @@ def score(
     for d in range(head_dim):
         if APPEND:
             for line in static_range(0, STEP, LINE):
-                prefetch(ahead + (d * STEP + line))
+                prefetch(ahead + (d * STEP + line), 2)
         for j in static_range(KEYS // 16):
             key = f32x16(load(column + (j * head_dim + d) * 16, vector(W, 16)))
             for i in static_range(QUERIES):
@@ -156,7 +156,7 @@ def mix(
     for key in range(min(position + 1, KEYS)):
         if APPEND:
             for line in static_range(0, STEP, LINE):
-                prefetch(ahead + (key * STEP + line))
+                prefetch(ahead + (key * STEP + line), 2)
         for d in static_range(VECTORS):
             x = f32x16(load(row + key * (16 * VECTORS) + 16 * d, vector(W, 16)))
             for i in static_range(QUERIES):

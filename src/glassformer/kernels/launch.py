@@ -71,7 +71,7 @@ def wait(control: Pointer[i64], thread: i64) -> None:
     if own[ASKED] < min(part, REACH):
         place = cast(control, u8) + (ahead - control[HERE] + thread * part + own[ASKED])
         for line in static_range(LINES):
-            prefetch(place + 64 * line)
+            prefetch(place + 64 * line, 2)
         own[ASKED] = own[ASKED] + 64 * LINES
     else:
         pause()

@@ -56,9 +56,9 @@ def tile(
     ]
     for k in range(first_k, last_k):
         row = columns + k * k_stride
-        if PACKED:
+        if PACKED:  # four lines at once are more than the nearest cache can wait for
             for v in static_range(0, VECTORS, LINE // (16 * SIZE)):
-                prefetch(cast(row + 16 * v, u8) + AHEAD)
+                prefetch(cast(row + 16 * v, u8) + AHEAD, 2 if SIZE == 4 else 1)
         for v in static_range(VECTORS):
             w = load(row + 16 * v, vector(W, 16)) if PACKED else load(row + 16 * v, vector(W, 16), count=width - 16 * v)
             wide = f32x16(w)

@@ -63,9 +63,9 @@ def ask_ahead(memory: Pointer[u8], first: i64, lines: i64, scales: Pointer[f16])
     """Ask for lines of memory (in fours) and for the scales of a group."""
     for line in range(first, first + lines, 4):
         for i in static_range(4):
-            prefetch(memory + (line + i) * LINE)
-    prefetch(scales)
-    prefetch(scales + BLOCK // 2)
+            prefetch(memory + (line + i) * LINE, 2)
+    prefetch(scales, 2)
+    prefetch(scales + BLOCK // 2, 2)
 
 
 @kernel

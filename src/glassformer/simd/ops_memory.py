@@ -21,6 +21,7 @@ from glassformer.simd.table import (
     literal_fits,
     need_integer,
     need_pointer,
+    need_static,
     need_type,
     need_value,
 )
@@ -342,21 +343,26 @@ gather = define(
 
 
 def sign_prefetch(operands: Sequence[Operand]) -> Signature:
-    return Signature((need_pointer(operands[0]),), None)
+    level = need_static(operands[1], "the cache")
+    if level not in (None, 1, 2, 3):
+        raise OperandError(f"prefetch brings a line into cache 1, 2 or 3, not {level!r}")
+    return Signature((need_pointer(operands[0]), None), None)
 
 
-def lower_prefetch(b: Builder, result: Any, p: Arg) -> str:
-    b.intrinsic("llvm.prefetch.p0", "void", ("ptr", p.text), ("i32", "0"), ("i32", "3"), ("i32", "1"))
+def lower_prefetch(b: Builder, result: Any, p: Arg, level: int | None) -> str:
+    locality = 4 - (level or 1)  # as LLVM counts: 3 is nearest
+    b.intrinsic("llvm.prefetch.p0", "void", ("ptr", p.text), ("i32", "0"), ("i32", str(locality)), ("i32", "1"))
     return ""
 
 
 prefetch = define(
     "prefetch",
-    "ask for the cache line at p; never faults",
-    "p",
+    "ask for the cache line at p, into cache 1 (or that of the constant `level`); never faults",
+    "p level",
     sign_prefetch,
-    lambda r, p: None,
+    lambda r, p, level: None,
     lower_prefetch,
+    required=1,
     group="memory",
 )
 
