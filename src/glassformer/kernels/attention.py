@@ -54,7 +54,7 @@ def tile_rows(longest: int, vector_bits: int) -> int:
     """Rows of a tile at most, for sequences of which the longest has so many."""
     if longest == 1:
         return 1
-    if vector_bits < 512:
+    if vector_bits < 256:
         return 2  # as many as registers hold
     return 16 if longest >= 64 else 4
 
@@ -62,6 +62,11 @@ def tile_rows(longest: int, vector_bits: int) -> int:
 def query_rows(rows: int) -> int:
     """Rows whose sums are held in registers together, of a tile of so many."""
     return min(rows, 4)
+
+
+def wide_vectors(queries: int, vector_bits: int) -> int:
+    """Vectors of 16 that so many rows take at a time: as many as registers hold, of 4."""
+    return 4 if vector_bits >= 512 or queries == 1 else 1
 
 
 # What the softmax of a tile remembers, 16 numbers each, number i for query i: the highest score so far, the sum of
@@ -78,7 +83,7 @@ def scratch_size(rows: int, queries: int, vectors: int) -> int:
 def score(
     q: Pointer[f32], row_stride: i64, rows: i64, chunk: Pointer[u8], scales: Pointer[f16], scores: Pointer[f32],
     position: i64, head_dim: i64, scale: f32, ahead: Pointer[u8],
-    *, QUERIES: int, W: type[Value], QUANTIZED: bool, APPEND: bool,
+    *, QUERIES: int, WIDE: int, W: type[Value], QUANTIZED: bool, APPEND: bool,
 ) -> None:  # fmt: skip
     """scores[i, key] = scale q[i] . key for a block of KEYS positions, -infinity where query i does not look.
 
@@ -87,22 +92,23 @@ def score(
     """
     column = cast(chunk, W)
     STEP = KEYS * byte_size(W)
-    sums = [[f32x16(0.0) for j in static_range(KEYS // 16)] for i in static_range(QUERIES)]
-    for d in range(head_dim):
-        if APPEND:
-            for line in static_range(0, STEP, LINE):
-                prefetch(ahead + (d * STEP + line), 2)
-        for j in static_range(KEYS // 16):
-            key = f32x16(load(column + (j * head_dim + d) * 16, vector(W, 16)))
-            for i in static_range(QUERIES):
-                sums[i][j] = fma(key, q[min(i, rows - 1) * row_stride + d], sums[i][j])
-    for i in static_range(QUERIES):
-        for j in static_range(KEYS // 16):
-            seen = lane_numbers(i32x16) + 16 * j <= i32(position + i)
-            total = sums[i][j]
-            if QUANTIZED:
-                total = total * f32x16(load(scales + 16 * j, f16x16))
-            store(scores + (i * KEYS + 16 * j), select(seen, total * scale, LOWEST))
+    for J in static_range(0, KEYS // 16, WIDE):
+        sums = [[f32x16(0.0) for j in static_range(WIDE)] for i in static_range(QUERIES)]
+        for d in range(head_dim):
+            if APPEND and J == 0:
+                for line in static_range(0, STEP, LINE):
+                    prefetch(ahead + (d * STEP + line), 2)
+            for j in static_range(WIDE):
+                key = f32x16(load(column + ((J + j) * head_dim + d) * 16, vector(W, 16)))
+                for i in static_range(QUERIES):
+                    sums[i][j] = fma(key, q[min(i, rows - 1) * row_stride + d], sums[i][j])
+        for i in static_range(QUERIES):
+            for j in static_range(WIDE):
+                seen = lane_numbers(i32x16) + 16 * (J + j) <= i32(position + i)
+                total = sums[i][j]
+                if QUANTIZED:
+                    total = total * f32x16(load(scales + 16 * (J + j), f16x16))
+                store(scores + (i * KEYS + 16 * (J + j)), select(seen, total * scale, LOWEST))
 
 
 @kernel
@@ -139,7 +145,7 @@ def soften(weights: Pointer[f32], states: Pointer[f32], scales: Pointer[f16], *,
 @kernel
 def mix(
     weights: Pointer[f32], states: Pointer[f32], mixed: Pointer[f32], values: Pointer[u8], position: i64, rows: i64,
-    ahead: Pointer[u8], *, VECTORS: int, QUERIES: int, W: type[Value], APPEND: bool,
+    ahead: Pointer[u8], *, VECTORS: int, QUERIES: int, WIDE: int, W: type[Value], APPEND: bool,
 ) -> None:  # fmt: skip
     """mixed[i] = mixed[i] * shrink[i] + weights[i] @ values over a block;  weights: [QUERIES, KEYS].
 
@@ -147,30 +153,32 @@ def mix(
     """
     row = cast(values, W)
     STEP = 16 * VECTORS * byte_size(W)
-    total = [
-        [load(mixed + (i * VECTORS + d) * 16, f32x16) * states[SHRINK + i] for d in static_range(VECTORS)]
-        for i in static_range(QUERIES)
-    ]
-    # First the positions that all queries see, then one by one those that only later queries do: a weight of zero would
-    # not keep a position out, for 0 * NaN is NaN.
-    for key in range(min(position + 1, KEYS)):
-        if APPEND:
-            for line in static_range(0, STEP, LINE):
-                prefetch(ahead + (key * STEP + line), 2)
-        for d in static_range(VECTORS):
-            x = f32x16(load(row + key * (16 * VECTORS) + 16 * d, vector(W, 16)))
-            for i in static_range(QUERIES):
-                total[i][d] = fma(x, weights[i * KEYS + key], total[i][d])
-    for LATER in static_range(1, QUERIES):
-        key = position + LATER
-        if key >= 0 and key < KEYS and rows > LATER:
-            for d in static_range(VECTORS):
+    for D in static_range(0, VECTORS, WIDE):
+        ENDS = min(D + WIDE, VECTORS)
+        total = [
+            [load(mixed + (i * VECTORS + d) * 16, f32x16) * states[SHRINK + i] for d in static_range(D, ENDS)]
+            for i in static_range(QUERIES)
+        ]
+        # First the positions that all queries see, then one by one those that only later queries do: a weight of zero
+        # would not keep a position out, for 0 * NaN is NaN.
+        for key in range(min(position + 1, KEYS)):
+            if APPEND and D == 0:
+                for line in static_range(0, STEP, LINE):
+                    prefetch(ahead + (key * STEP + line), 2)
+            for d in static_range(D, ENDS):
                 x = f32x16(load(row + key * (16 * VECTORS) + 16 * d, vector(W, 16)))
-                for i in static_range(LATER, QUERIES):
-                    total[i][d] = fma(x, weights[i * KEYS + key], total[i][d])
-    for i in static_range(QUERIES):
-        for d in static_range(VECTORS):
-            store(mixed + (i * VECTORS + d) * 16, total[i][d])
+                for i in static_range(QUERIES):
+                    total[i][d - D] = fma(x, weights[i * KEYS + key], total[i][d - D])
+        for LATER in static_range(1, QUERIES):
+            key = position + LATER
+            if key >= 0 and key < KEYS and rows > LATER:
+                for d in static_range(D, ENDS):
+                    x = f32x16(load(row + key * (16 * VECTORS) + 16 * d, vector(W, 16)))
+                    for i in static_range(LATER, QUERIES):
+                        total[i][d - D] = fma(x, weights[i * KEYS + key], total[i][d - D])
+        for i in static_range(QUERIES):
+            for d in static_range(D, ENDS):
+                store(mixed + (i * VECTORS + d) * 16, total[i][d - D])
 
 
 @kernel
@@ -187,7 +195,8 @@ def look(
     q: Pointer[f32], row_stride: i64, rows: i64, chunk: Pointer[u8], states: Pointer[f32], position: i64, head_dim: i64,
     scale: f32, ahead: Pointer[u8], frame: Pointer[f32], places: Pointer[i64], targets: Pointer[i64], scores_site: i64,
     pattern_site: i64, peaks: Pointer[f32], n_blocks: i64, head: i64, first: i64, row: i64,
-    *, VECTORS: int, QUERIES: int, W: type[Value], QUANTIZED: bool, APPEND: bool, SCORES: bool, PATTERN: bool,
+    *, VECTORS: int, QUERIES: int, WIDE: int, W: type[Value], QUANTIZED: bool, APPEND: bool, SCORES: bool,
+    PATTERN: bool,
 ) -> None:  # fmt: skip
     """Take one block of keys and values into what the queries have so far: [STATES][scores][mixed values].
 
@@ -198,7 +207,7 @@ def look(
     scales = cast(values + KEYS * (16 * VECTORS), f16)
     score(
         q, row_stride, rows, chunk, scales, weights, position, head_dim, scale, ahead,
-        QUERIES=QUERIES, W=W, QUANTIZED=QUANTIZED, APPEND=APPEND,
+        QUERIES=QUERIES, WIDE=WIDE, W=W, QUANTIZED=QUANTIZED, APPEND=APPEND,
     )  # fmt: skip
     if SCORES:
         keep_scores(weights, frame, places, targets + row, scores_site, head, rows, first, QUERIES=QUERIES, KEYS=KEYS)
@@ -212,7 +221,7 @@ def look(
             scale_weights(weights, scales, QUERIES=QUERIES)
     mix(
         weights, states, weights + QUERIES * KEYS, cast(values, u8), position, rows,
-        cast(cast(ahead, W) + KEYS * head_dim, u8), VECTORS=VECTORS, QUERIES=QUERIES, W=W, APPEND=APPEND,
+        cast(cast(ahead, W) + KEYS * head_dim, u8), VECTORS=VECTORS, QUERIES=QUERIES, WIDE=WIDE, W=W, APPEND=APPEND,
     )  # fmt: skip
 
 
@@ -264,11 +273,12 @@ def attention(
     layer_offset: i64, block_stride: i64, chunk_stride: i64, head_dim: i64, scale: f32, n_blocks: i64,
     frame: Pointer[f32], places: Pointer[i64], targets: Pointer[i64], scores_site: i64, pattern_site: i64,
     begin: i64, end: i64,
-    *, VECTORS: int, QUERIES: int, W: type[Value], QUANTIZED: bool, APPEND: bool, SCORES: bool, PATTERN: bool,
+    *, VECTORS: int, QUERIES: int, WIDE: int, W: type[Value], QUANTIZED: bool, APPEND: bool, SCORES: bool,
+    PATTERN: bool,
 ) -> None:  # fmt: skip
     """out[r, h] = softmax(scale q[r, h] . keys[h, : position of r + 1]) @ values[h];  q, out: [rows, heads, head_dim].
 
-    VECTORS: of 16 lanes, that a padded head has. A task is a tile of one head, whose rows take a block of keys in turns
+    VECTORS: of 16 lanes, that a padded head has; WIDE: of them are taken at a time. A task is a tile of one head, whose rows take a block of keys in turns
     of QUERIES, while it is in the nearest cache; scratch: [tasks][scratch_stride]. APPEND: first write the tile's own k
     and v, which is enough where every sequence has but one tile. Strides of memory in bytes. SCORES, PATTERN: keep
     scores and their softmax at sites of a frame; each row then remembers a peak for each of n_blocks.
@@ -308,8 +318,8 @@ def attention(
                         source + group * row_stride, row_stride, rows - group, inside + blocks[block] * block_stride,
                         states + group // QUERIES * SIZE, position, head_dim, scale, ahead, frame, places, targets,
                         scores_site, pattern_site, peaks + group * n_blocks, n_blocks, head, block * KEYS,
-                        tile[ROW] + group, VECTORS=VECTORS, QUERIES=QUERIES, W=W, QUANTIZED=QUANTIZED, APPEND=APPEND,
-                        SCORES=SCORES, PATTERN=PATTERN,
+                        tile[ROW] + group, VECTORS=VECTORS, QUERIES=QUERIES, WIDE=WIDE, W=W, QUANTIZED=QUANTIZED,
+                        APPEND=APPEND, SCORES=SCORES, PATTERN=PATTERN,
                     )  # fmt: skip
         own = out + tile[ROW] * out_stride + at
         end_tile(states, own, out_stride, rows, head_dim, VECTORS=VECTORS, QUERIES=QUERIES)

@@ -38,7 +38,7 @@ from glassformer.simd import (
     u8x64,
 )  # fmt: skip
 
-AHEAD = 4096  # bytes that few rows ask ahead of where they read
+AHEAD = 4096  # bytes that few rows ask ahead of where they read; twice that where products come by pairs, see below
 SCALES_AHEAD = 8  # groups
 FOURS = 24  # most rows that pass by fours; sums of more than three rows do not all stay in registers
 STEP = 8  # inputs whose products are written out; the loop over the rest of a group is not, which compiles fast
@@ -170,7 +170,7 @@ def matmul_quantized(
         first = block * BLOCK
         here = weight + block * size
         near = few or block == begin  # nobody has asked for this one before
-        ahead = here + (AHEAD if near else size)
+        ahead = here + ((2 * AHEAD if PAIRS else AHEAD) if near else size)
         lines = group_lines if near else far_lines
         missing = size // LINE if near or block + 1 < end else i64(0)
         t = i64(0)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from glassformer.kernels.append import append
-from glassformer.kernels.attention import attention, query_rows, scratch_size
+from glassformer.kernels.attention import attention, query_rows, scratch_size, wide_vectors
 from glassformer.kernels.attention_mix import attention_mix
 from glassformer.kernels.capture import ALIGNED
 from glassformer.kernels.pages import KEYS
@@ -72,6 +72,7 @@ def attend_batch(
     kernel = attention.specialise(
         VECTORS=vectors,
         QUERIES=queries,
+        WIDE=wide_vectors(queries, executor.target.vector_bits),
         APPEND=form.one_tile,
         SCORES=scores is not None,
         PATTERN=pattern is not None,

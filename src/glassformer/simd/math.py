@@ -178,7 +178,7 @@ def inlined(*_: Any) -> str:
 exp = function("exp", "e^x in f32, within 1.05 ulp", _exp)
 exp_normal = function(
     "exp_normal",
-    "the bits of exp in half as many operations, within 1.05 ulp, for x from -87 to 88; NaN for NaN, elsewhere any number",
+    "the bits of exp, within 1.05 ulp, in half the operations, for x from -87 to 88; NaN for NaN, elsewhere any number",
     _exp_normal,
 )
 log = function("log", "natural logarithm in f32, within 1 ulp; NaN below 0, -infinity at 0", _log)
