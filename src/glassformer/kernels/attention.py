@@ -271,15 +271,14 @@ def attention(
     q: Pointer[f32], k: Pointer[f32], v: Pointer[f32], memory: Pointer[u8], out: Pointer[f32], scratch: Pointer[f32],
     tiles: Pointer[i64], table: Pointer[i64], row_stride: i64, out_stride: i64, n_tiles: i64, scratch_stride: i64,
     layer_offset: i64, block_stride: i64, chunk_stride: i64, head_dim: i64, scale: f32, n_blocks: i64,
-    frame: Pointer[f32], places: Pointer[i64], targets: Pointer[i64], scores_site: i64, pattern_site: i64,
-    begin: i64, end: i64,
-    *, VECTORS: int, QUERIES: int, WIDE: int, W: type[Value], QUANTIZED: bool, APPEND: bool, SCORES: bool,
+    frame: Pointer[f32], places: Pointer[i64], targets: Pointer[i64], scores_site: i64, pattern_site: i64, begin: i64,
+    end: i64, *, VECTORS: int, QUERIES: int, WIDE: int, W: type[Value], QUANTIZED: bool, APPEND: bool, SCORES: bool,
     PATTERN: bool,
 ) -> None:  # fmt: skip
     """out[r, h] = softmax(scale q[r, h] . keys[h, : position of r + 1]) @ values[h];  q, out: [rows, heads, head_dim].
 
-    VECTORS: of 16 lanes, that a padded head has; WIDE: of them are taken at a time. A task is a tile of one head, whose rows take a block of keys in turns
-    of QUERIES, while it is in the nearest cache; scratch: [tasks][scratch_stride]. APPEND: first write the tile's own k
+    VECTORS: of 16 lanes, that a padded head has; WIDE: that are taken at a time. A task is a tile of one head, whose
+    rows take blocks of keys in turns of QUERIES; scratch: [tasks][scratch_stride]. APPEND: first write the tile's own k
     and v, which is enough where every sequence has but one tile. Strides of memory in bytes. SCORES, PATTERN: keep
     scores and their softmax at sites of a frame; each row then remembers a peak for each of n_blocks.
     """
