@@ -5,6 +5,10 @@
 A choice is one of those behind the passes of a stride, on all threads. `from Python` is one that is asked for by
 itself, as where a penalty changes the logits, and `each of 16` one of those for a batch of texts. The step is one token
 through a network of random weights. All are the best of the rounds; `by NumPy` is the definition.
+
+`in place %` is what strides take longer with choices than without, which is what counts: there the weights have swept
+the caches in between. It is the median of pairs, beside its quartiles; logits are those of the random network, which
+are nearly even.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,11 +30,15 @@ from glassformer.kernels.attention import TILE
 from glassformer.models.config import GPT2Config
 from glassformer.models.gpt2 import GPT2
 from glassformer.models.load import load_network
+from glassformer.runtime.executor import Eager
+from glassformer.runtime.plan import Plan
 from glassformer.runtime.sampling import MOST, Sampler
+from glassformer.runtime.side_by_side import planned
 from peer_models import write_model
 from report import show, surroundings
 
 TEXTS = 16
+STRIDE = 8  # tokens that are decoded in one go
 CASES = {
     "greedy": SamplingOptions(),
     "temperature": SamplingOptions(do_sample=True, temperature=0.8),
@@ -76,6 +85,41 @@ def stride_seconds(sampler: Sampler, logits: np.ndarray, asked: SamplingOptions,
     return best_seconds(choices, rounds) / MOST
 
 
+class Nobody:
+    """Stands for a sampler that chooses nothing: passes over the same row follow each other."""
+
+    def __init__(self, executor: Eager) -> None:
+        self.plan = planned(executor, [])
+
+    def check_room(self, count: int) -> None:
+        """There is room for nothing as often as you like."""
+
+    def behind(self, *_: object) -> Plan:
+        """No launch."""
+        return self.plan
+
+
+def in_place_shares(network: GPT2, rounds: int) -> dict[str, list[float]]:
+    """By case what choices add to strides, each beside one without, as shares."""
+    cache, sampler = network.new_cache(64), network.sampler()
+    nobody: Any = Nobody(sampler.executor)
+    network.forward(np.arange(8, dtype=np.int32), cache)
+    shares: dict[str, list[float]] = {name: [] for name in CASES}
+    order = np.random.default_rng(0)
+    for _ in range(rounds + 1):
+        for name in order.permutation(list(CASES)):
+            seconds = []
+            for asked in (None, CASES[name]):
+                cache.truncate(8)
+                if asked:
+                    ask(sampler, asked, 0, STRIDE)
+                start = time.perf_counter()
+                network.decode(7, cache, sampler if asked else nobody, STRIDE)
+                seconds.append(time.perf_counter() - start)
+            shares[name].append(seconds[1] / seconds[0] - 1)
+    return {name: found[1:] for name, found in shares.items()}
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -87,7 +131,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         write_model(Path(name), GPT2Config())
         network = load_network(Path(name), dtype=options.dtype, threads=options.threads)
-    step = step_seconds(network, options.rounds)
+    step, in_place = step_seconds(network, options.rounds), in_place_shares(network, options.rounds)
     rng = np.random.default_rng(0)
     rows = []
     for spread in (1.0, 4.0):  # a nearly even distribution and a peaked one
@@ -96,7 +140,8 @@ def main() -> None:
             sampler = network.sampler()
             spent = stride_seconds(sampler, logits, asked, options.rounds)
             row: dict[str, object] = {"choice": name, "spread of logits": spread, "us": spent * 1e6}
-            row |= {"% of a step": 100 * spent / step} | {
+            quartiles = np.percentile(in_place[name], [50, 25, 75]) * 100
+            row |= {"% of a step": 100 * spent / step, "in place %": "{:.2f} ({:.2f} to {:.2f})".format(*quartiles)} | {
                 column: best_seconds(run, options.rounds) * 1e6 / TEXTS
                 for column, run in (
                     ("from Python us", partial(one_by_one, sampler, logits, asked)),

@@ -98,6 +98,16 @@ def test_workers_of_a_profile_end_with_it(network: GPT2) -> None:
     assert threading.active_count() <= before
 
 
+def test_a_profile_is_shown_in_a_line(network: GPT2) -> None:
+    found = generated(network)
+    most = found.operations()[0]
+    assert f"{found!r}".startswith("<Profile: 13 tokens in 4 passes, ")
+    assert f"{most.name} {most.seconds / sum(line.seconds for line in found.operations()):.0%}" in f"{found!r}"
+    with profile(network.ops.executor) as still:
+        assert "still watching" in f"{still!r}"
+    assert f"{still!r}".startswith("<Profile: 0 tokens in 0 passes")
+
+
 def test_calls_are_split_into_prompt_and_decoding(network: GPT2) -> None:
     found = generated(network)
     assert [replay.rows for replay in found.replays] == [10, 1, 1, 1]

@@ -151,7 +151,7 @@ class Spans:
         return self.launches + self.between_launches + self.python
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Profile:
     """What was noted, and what it comes to; `whole` is what this is a part of.
 
@@ -164,6 +164,15 @@ class Profile:
     replays: list[Replay] = field(default_factory=list)
     whole: Profile | None = None
     memory: list[tuple[int, int]] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        """In a line: how many passes, how long, and what took most of it."""
+        if self.end is None:
+            return "<Profile: still watching>"
+        lines = self.operations()
+        total = sum(line.seconds for line in lines)
+        most = ", ".join(f"{line.name} {line.seconds / total:.0%}" for line in lines[:3] if total)
+        return f"<Profile: {self.tokens} tokens in {len(self.replays)} passes, {total * 1e3:.3g} ms in launches: {most}>"
 
     @cached_property
     def machine(self) -> Machine:
