@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
+from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +86,52 @@ def default_threads() -> int:
 def pinning() -> bool:
     """Whether workers are to be kept on one processor each, as two that share one run at half speed."""
     return os.environ.get(PIN_VARIABLE, "1") != "0"
+
+
+@lru_cache(maxsize=1)
+def processor_call() -> Any:
+    """The C library's sched_getcpu, which costs a fifth of a microsecond; None where there is none."""
+    try:
+        return ctypes.CDLL(None).sched_getcpu
+    except (OSError, AttributeError, TypeError):  # TypeError: Windows
+        return None
+
+
+def current_processor() -> int:
+    """The processor that the calling thread runs on just now; -1 where the system cannot say."""
+    call = processor_call()
+    return -1 if call is None else int(call())
+
+
+class Seats:
+    """Which processor each thread of a pool is kept on, as two threads on one run at half speed.
+
+    The leader is a thread of the caller's and stays free to move. A worker that it meets on its processor goes to the
+    one that was the leader's.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self.processors = affinity()[:threads]  # of thread 0, the leader, and so on; further ones are not kept
+        self.workers: dict[int, int] = {}  # by thread, the system's number of it
+
+    def take(self, thread: int, native_id: int | None) -> None:
+        """Keep a worker on its processor, if it has one."""
+        if native_id is not None and thread < len(self.processors):
+            self.workers[thread] = native_id
+            keep_on(native_id, self.processors[thread])
+
+    def make_way(self) -> None:
+        """Let no worker be on the processor of the calling thread, which leads now."""
+        here = current_processor()
+        if here in self.processors[1:]:
+            thread = self.processors.index(here, 1)
+            self.processors[0], self.processors[thread] = here, self.processors[0]
+            if thread in self.workers:
+                keep_on(self.workers[thread], self.processors[thread])
+
+
+def keep_on(native_id: int, processor: int) -> None:
+    """Keep a thread on one processor, where the system can."""
+    if hasattr(os, "sched_setaffinity"):
+        with suppress(OSError):  # the thread has ended, or the processor was taken from this process
+            os.sched_setaffinity(native_id, {processor})

@@ -172,7 +172,8 @@ class Profile:
         lines = self.operations()
         total = sum(line.seconds for line in lines)
         most = ", ".join(f"{line.name} {line.seconds / total:.0%}" for line in lines[:3] if total)
-        return f"<Profile: {self.tokens} tokens in {len(self.replays)} passes, {total * 1e3:.3g} ms in launches: {most}>"
+        passes = f"{self.tokens} tokens in {len(self.replays)} passes"
+        return f"<Profile: {passes}, {total * 1e3:.3g} ms in launches: {most}>"
 
     @cached_property
     def machine(self) -> Machine:

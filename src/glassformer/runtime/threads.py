@@ -4,7 +4,6 @@ do.
 
 from __future__ import annotations
 
-import os
 import threading
 from contextlib import suppress
 
@@ -12,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from glassformer.kernels import launch
-from glassformer.runtime.cpus import ThreadsError, affinity
+from glassformer.runtime.cpus import Seats, ThreadsError
 from glassformer.runtime.memory import aligned
 from glassformer.simd.kernel import Loaded, address_of
 from glassformer.simd.target import Target
@@ -59,13 +58,15 @@ class WorkerPool:
         self.lead, self.work = (
             kernel.specialise(PROFILE=timed).load(target) for kernel in (launch.replay, launch.work)
         )
+        self.seats = Seats(threads if pin else 0)
         for thread in range(1, threads):
             self.control[launch.PARKED + 8 * thread] = 1  # until it says otherwise
-            cpu = affinity()[thread] if pin and thread < len(affinity()) else None
             # The thread holds no reference to the pool, so that the pool can end it when nobody uses it any more.
-            arguments = (self.work, self.control, self.wake[thread], thread, cpu)
+            arguments = (self.work, self.control, self.wake[thread], thread)
+            worker = threading.Thread(target=serve, args=arguments, name=f"glassformer-{thread}", daemon=True)
             try:
-                threading.Thread(target=serve, args=arguments, name=f"glassformer-{thread}", daemon=True).start()
+                worker.start()
+                self.seats.take(thread, worker.native_id)
             except RuntimeError:  # a limit on the number of threads
                 self.close()
                 raise ThreadsError(
@@ -79,6 +80,7 @@ class WorkerPool:
         """Run a list of launches, [count, RECORD], one after the other; returns when all are done."""
         with self.turn:
             arguments = self.lead.pack([self.control, records, len(records)])
+            self.seats.make_way()
             self.control[launch.ACTIVE] = 1
             try:
                 for thread in range(1, self.threads):
@@ -96,21 +98,10 @@ class WorkerPool:
             wake.release()
 
 
-def serve(work: Loaded, control: npt.NDArray[np.int64], wake: Wake, thread: int, cpu: int | None) -> None:
+def serve(work: Loaded, control: npt.NDArray[np.int64], wake: Wake, thread: int) -> None:
     """A worker's life: parked until woken, then in native code as long as there is work."""
-    pin_thread(cpu)
     arguments = work.pack([control, thread, SPINS])
     while True:
         wake.acquire()
         if work.entry(arguments, 0, 0) == ENDED:
             return
-
-
-def pin_thread(cpu: int | None) -> None:
-    """Keep the calling thread on one processor, where the system can; two workers on one run at half speed."""
-    if cpu is None or not hasattr(os, "sched_setaffinity"):
-        return
-    try:
-        os.sched_setaffinity(0, {cpu})
-    except OSError:
-        return
