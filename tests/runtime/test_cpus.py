@@ -4,12 +4,18 @@ import math
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from glassformer.errors import GlassformerError
+from glassformer.kernels.launch import RECORD
 from glassformer.runtime import cpus
 from glassformer.runtime.cpus import ThreadsError
 from glassformer.runtime.executor import Eager
+from glassformer.runtime.threads import WorkerPool
+from glassformer.simd.target import find_target
+
+NO_LAUNCH = np.zeros((0, RECORD), np.int64)
 
 
 @pytest.fixture
@@ -122,3 +128,28 @@ def test_pinning_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cpus.pinning()
     monkeypatch.setenv("GLASSFORMER_PIN", "0")
     assert not cpus.pinning()
+
+
+@pytest.mark.skipif(len(cpus.affinity()) < 2, reason="one processor has no other beside it")
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system keeps no thread on a processor")
+def test_a_worker_makes_way_for_a_leader_that_came_to_its_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = cpus.affinity()[:2]
+    pool = WorkerPool(2, find_target())
+    (worker,) = pool.seats.workers.values()
+    for here, there in ((first, second), (second, first), (second, first), (-1, first), (first, second)):
+        monkeypatch.setattr(cpus, "current_processor", lambda here=here: here)
+        pool.replay(NO_LAUNCH)
+        assert os.sched_getaffinity(worker) == {there}
+        assert sorted(os.sched_getaffinity(0)) == cpus.affinity(), "the leader is the caller's to place"
+    pool.close()
+
+
+def test_workers_that_are_not_kept_stay_free() -> None:
+    pool = WorkerPool(2, find_target(), pin=False)
+    pool.replay(NO_LAUNCH)
+    assert not pool.seats.workers
+    pool.close()
+
+
+def test_the_calling_threads_processor_is_one_that_it_may_run_on() -> None:
+    assert cpus.current_processor() in [-1, *cpus.affinity()]

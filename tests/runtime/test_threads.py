@@ -18,9 +18,8 @@ import pytest
 
 from glassformer.kernels import launch
 from glassformer.kernels.elementwise import CHUNK
-from glassformer.runtime import cpus
 from glassformer.runtime import threads as threads_module
-from glassformer.runtime.cpus import ThreadsError, affinity
+from glassformer.runtime.cpus import ThreadsError
 from glassformer.runtime.engine import Ops
 from glassformer.runtime.executor import Eager, claim_share
 from glassformer.runtime.memory import aligned
@@ -395,27 +394,3 @@ def test_workers_park_after_a_list_that_failed_to_start(pool: WorkerPool) -> Non
         pool.replay("no records")  # type: ignore[arg-type]
     assert pool.control[launch.ACTIVE] == 0
     wait_for(lambda: all(parked(pool)), "workers to park")
-
-
-@pytest.mark.skipif(len(affinity()) < 2, reason="one processor has no other beside it")
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system keeps no thread on a processor")
-def test_a_worker_makes_way_for_a_leader_that_came_to_its_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second = affinity()[:2]
-    pool, tally = WorkerPool(2, find_target()), np.zeros(TASKS, np.int64)
-    try:
-        (worker,) = pool.seats.workers.values()
-        for here, there in ((first, second), (second, first), (second, first), (-1, first), (first, second)):
-            monkeypatch.setattr(cpus, "current_processor", lambda here=here: here)
-            launches(pool, tally, 1)
-            assert os.sched_getaffinity(worker) == {there}
-            assert os.sched_getaffinity(0) == set(affinity()), "the leader is the caller's to place"
-    finally:
-        pool.close()
-    assert (tally == 5).all()
-
-
-def test_workers_that_are_not_kept_stay_free() -> None:
-    pool = WorkerPool(2, find_target(), pin=False)
-    launches(pool, np.zeros(TASKS, np.int64), 1)
-    assert not pool.seats.workers
-    pool.close()
