@@ -45,7 +45,7 @@ TOP, OWN_TOP, MEAN, LEAST, HEAVY, MARKS = range(6)
 # Places in the tally of a part, numbers of i64: its weight, the sum of weight * logarithm, how many tokens were
 # gathered, the weight of those above.
 TOTAL, MOMENT, NEAR, ABOVE, TALLY = 0, 1, 2, 3, 4
-GATHERED = PART + 16  # room for the tokens that are gathered in a part
+GATHERED = PART + 16  # room for the tokens gathered in a part; moving them to the front overlaps nothing yet unread
 # Rows of a desk [DESK, room]: logarithms and weights of tokens, ranks and weights of those that were gathered, room.
 LOGS, WEIGHTS, RANKS, NEAR_WEIGHTS, SPARE, SPARE_WEIGHTS, DESK = range(7)
 

@@ -68,34 +68,33 @@ ERFC = (
 
 
 @kernel
-def _exp(x: f32xN) -> f32xN:
-    """x = n ln 2 + r, |r| <= ln 2 / 2; e^x = 2^n e^r, the power in two halves so that subnormal results round once."""
-    x = minimum(89.0, maximum(-104.0, x))
-    shifted = fma(x, LOG2_E, ROUND)
+def _power(x: f32xN, shifted: f32xN) -> f32xN:
+    """e^r of what is left of x = n ln 2 + r, |r| <= ln 2 / 2; shifted: n + ROUND."""
     n = shifted - ROUND
     r = fma(n, -LN2_LOW, fma(n, -LN2_HIGH, x))
     q = f32xN(EXP[0])
     for i in static_range(1, len(EXP)):
         q = fma(q, r, EXP[i])
-    power = fma(r * r, q, r) + 1.0
+    return fma(r * r, q, r) + 1.0
+
+
+@kernel
+def _exp(x: f32xN) -> f32xN:
+    """e^x = 2^n e^r, 2^n in two halves so that subnormal results round once."""
+    x = minimum(89.0, maximum(-104.0, x))
+    shifted = fma(x, LOG2_E, ROUND)
     exponent = bitcast(shifted, i32xN) - ROUND_BITS
     half = exponent >> 1
     first = bitcast((half + 127) << 23, f32xN)
     second = bitcast((exponent - half + 127) << 23, f32xN)
-    return power * first * second
+    return _power(x, shifted) * first * second
 
 
 @kernel
 def _exp_normal(x: f32xN) -> f32xN:
     """The same, with 2^n in one factor, which is a normal number then."""
     shifted = fma(x, LOG2_E, ROUND)
-    n = shifted - ROUND
-    r = fma(n, -LN2_LOW, fma(n, -LN2_HIGH, x))
-    q = f32xN(EXP[0])
-    for i in static_range(1, len(EXP)):
-        q = fma(q, r, EXP[i])
-    power = fma(r * r, q, r) + 1.0
-    return power * bitcast((bitcast(shifted, i32xN) << 23) + ONE_BITS, f32xN)  # ROUND_BITS are shifted out
+    return _power(x, shifted) * bitcast((bitcast(shifted, i32xN) << 23) + ONE_BITS, f32xN)  # ROUND_BITS are shifted out
 
 
 @kernel
