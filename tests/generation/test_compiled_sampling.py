@@ -8,7 +8,7 @@ import pytest
 
 from glassformer.generation import filters
 from glassformer.runtime import ops
-from glassformer.runtime.desk import Cut, Wish
+from glassformer.runtime.desk import Cut, Wish, least_weight
 from glassformer.runtime.executor import Eager
 from glassformer.runtime.sampling import Sampler
 from glassformer.simd.target import runnable_targets
@@ -81,6 +81,17 @@ def test_a_vocabulary_of_real_size(scale: float, tied: bool) -> None:
         weights = filters.distribution(logits, cut)
         for number in NUMBERS:
             assert drawn(sampler, logits, cut, number) == filters.draw(weights, number), (cut, number)
+
+
+@pytest.mark.parametrize("fraction", [0.01, 0.05, 0.1, 0.3, 0.5])
+def test_min_p_keeps_no_weight_below_it_by_less_than_a_float(fraction: float) -> None:
+    least = least_weight(fraction)
+    assert np.float32(least) == least >= fraction > float(np.nextafter(np.float32(least), np.float32(0)))
+    logits = np.array([0, *np.linspace(np.log(fraction) - 2e-6, np.log(fraction) + 2e-6, 200)], np.float32)
+    weights, sampler = filters.distribution(logits, Cut(min_p=fraction)), Sampler(len(logits))
+    assert 1 < np.count_nonzero(weights) < len(logits)
+    for number in np.linspace(0, 1, 50, endpoint=False):
+        assert drawn(sampler, logits, Cut(min_p=fraction), number) == filters.draw(weights, number)
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -53,8 +53,8 @@ def inverse(temperature: float) -> np.float32:
 @lru_cache
 def least_weight(min_p: float) -> float:
     """The least f32 that is at least `min_p`."""
-    nearest = np.float32(min_p)
-    return float(nearest if nearest >= min_p else np.nextafter(nearest, np.float32(2.0)))
+    nearest = np.float32(min_p)  # compared in f64: beside an f32, NumPy would round `min_p` too
+    return float(nearest if float(nearest) >= min_p else np.nextafter(nearest, np.float32(2.0)))
 
 
 @dataclass(frozen=True, eq=False)
